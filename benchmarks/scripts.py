@@ -149,13 +149,18 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.cut(Image.fromarray(self.pixels[place])), self.labels[place]
 
 
+def data_loader(device: str, dataset: DataSet, recipe: Recipe) -> Any:
+    """The usual one, whose worker processes stay."""
+    workers = min(WORKERS, os.cpu_count() or 1)
+    options: dict[str, Any] = {"num_workers": workers, "persistent_workers": True, "pin_memory": device == "cuda"}
+    return DataLoader(Pictures(dataset), recipe.batch, shuffle=True, drop_last=True, **options)
+
+
 def plain(device: str, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Steps:
     """The usual script."""
     network = build_network(compiled.source, compiled.class_name).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-    workers = min(WORKERS, os.cpu_count() or 1)
-    options: dict[str, Any] = {"num_workers": workers, "persistent_workers": True, "pin_memory": device == "cuda"}
-    loader: Any = DataLoader(Pictures(dataset), recipe.batch, shuffle=True, drop_last=True, **options)
+    loader = data_loader(device, dataset, recipe)
     while True:
         for images, labels in loader:
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -1,0 +1,74 @@
+"""`docs/performance.md` from what the benchmarks have kept: `python -m benchmarks.page`, the end of `make bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import BUSY, FEWEST, RESULTS, ROOT, as_markdown, load_in_words
+
+PAGE = ROOT / "docs" / "performance.md"
+BENCHMARKS = ("trainer", "inference", "generated", "forms", "small_maps", "front_end")
+"""In the order of the page."""
+HEAD = f"""# Performance
+
+Made by `make bench`, in 40 minutes on two cores, from `benchmarks/results/`, which holds the seconds of each round too;
+not edited by hand.
+
+- The sides of a comparison take turns, each in a process of its own, every second round in turned order. A figure is a
+  median over at least {FEWEST} rounds, a ratio the median of the ratios of the rounds.
+- Plain is float32 as torch lays it out, under `torch.no_grad` or with a DataLoader. Good is what somebody writes who
+  knows the machine: channels-last, in bfloat16 where the processor multiplies in it, images in memory. Good, compiled
+  is that through `torch.compile`. All of them are in `benchmarks/scripts.py`.
+- Busy means that others used more than {BUSY:g} processors meanwhile: such figures say little, also about promises.
+- For CUDA there are figures of their own: [CUDA](cuda.md).
+"""
+
+Record = Mapping[str, Any]
+
+
+def records(folder: Path = RESULTS) -> list[Record]:
+    """What has been kept, a record for each benchmark and kind of processor."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
+    return sorted(found, key=lambda record: BENCHMARKS.index(record["benchmark"]))
+
+
+def page(found: Sequence[Record]) -> str:
+    """A section for each question, and in it a table for each processor; promises first."""
+    asked: dict[str, list[str]] = {}
+    for record in found:
+        for table in record["tables"]:
+            parts = asked.setdefault(table["question"], [])
+            parts += [f"{machine(record)}; {load_in_words([table['others']])}. {table['about']}"]
+            parts += [as_markdown(table["columns"], table["rows"])]
+    sections = ["\n".join([f"## {question}\n", *(f"{part}\n" for part in parts)]) for question, parts in asked.items()]
+    return "\n".join([HEAD, promises(found), *sections]).rstrip() + "\n"
+
+
+def machine(record: Record) -> str:
+    """On what a benchmark ran, and when."""
+    about = record["machine"]
+    release = about["packages"]["torch"]
+    where = f"{about['processor']} ({about['multiplies']}), {about['threads']} threads, torch {release}"
+    return f"{where}, {about['started'][:10]}, commit {record['commit']}"
+
+
+def promises(found: Sequence[Record]) -> str:
+    """What is promised, and whether it is kept: a row for each processor."""
+    columns = dict.fromkeys(("promise", "wanted", "found", "kept", "where", "load"), "{}")
+    rows: list[list[str]] = []
+    for record in found:
+        load = load_in_words(table["others"] for table in record["tables"]).partition(":")[0]
+        for promise in record["promises"]:
+            wanted = f"≤ {promise['most']:g}" if promise["least"] is None else f"≥ {promise['least']:g}"
+            kept = "yes" if promise["kept"] else "**no**"
+            cells = [promise["what"], wanted, f"{promise['found']:.3g}", kept, record["machine"]["multiplies"], load]
+            rows.append(cells)
+    return f"## What is promised\n\n{as_markdown(columns, rows)}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(records()), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
