@@ -92,7 +92,9 @@ class Side:
 
     def begin(self, seconds: float) -> None:
         """Let it work once, and again until some seconds are over."""
-        print(seconds, file=self.process.stdin, flush=True)
+        # One that has failed is named when it does not answer.
+        with suppress(BrokenPipeError):
+            print(seconds, file=self.process.stdin, flush=True)
 
     def end(self) -> float:
         """Wait until it has done that: the seconds that it took once."""
@@ -303,4 +305,4 @@ def main(measure: Callable[[Benchmark], None], minutes: float, side: Callable[[s
     # A row or the seconds of a side on a line.
     text = re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda found: "[" + re.sub(r"\n\s*", " ", found[1]) + "]", text)
     path.write_text(text + "\n", encoding="utf-8")
-    print(path.relative_to(ROOT))
+    print(path)

@@ -1,11 +1,10 @@
-"""The page on performance is what is made from the kept figures; and how figures come about: turns, load, quick runs."""
+"""The page on performance is made from the kept figures; and how figures come about: turns, load, quick runs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,13 @@ from benchmarks import measuring
 from benchmarks.measuring import Benchmark, Side, moment, others_since, ratio, used_by_all
 from benchmarks.page import BENCHMARKS, PAGE, page, records
 
-BURN = (
-    "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\nprint(1, flush=True)\ninput()"
-)
+BURN = """
+import time
+while time.process_time() < 0.4:
+    pass
+print(flush=True)
+input()
+"""
 
 
 def test_the_page_is_made_from_the_kept_figures():
@@ -26,7 +29,7 @@ def test_the_page_is_made_from_the_kept_figures():
 
 def test_what_is_kept_says_when_and_where_and_is_not_quick():
     kept = records()
-    assert {record["benchmark"] for record in kept} == set(BENCHMARKS)
+    assert kept and {record["benchmark"] for record in kept} <= set(BENCHMARKS)
     for record in kept:
         assert not record["is_quick"] and record["commit"] and record["machine"]["started"]
         rounds = {len(seconds) for sides in record["runs"].values() for seconds in sides.values()}
@@ -71,16 +74,15 @@ def test_what_a_side_computes_is_not_the_load_of_others():
 
 def test_a_side_that_fails_is_named(capfd: pytest.CaptureFixture[str]):
     side = Side("benchmarks.nothing", "good; inference", is_quick=True)
-    time.sleep(0.5)
-    with pytest.raises((RuntimeError, BrokenPipeError)):
+    with pytest.raises(RuntimeError, match="`good; inference` has failed"):
         side.run(0)
-    side.process.wait()
+    side.close()
 
 
 def test_a_quick_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(measuring, "QUICK", measuring.ROOT / "build" / tmp_path.name)
+    monkeypatch.setattr(measuring, "QUICK", tmp_path)
     monkeypatch.setattr(sys, "argv", ["forms.py", "--quick"])
     kept = sorted(measuring.RESULTS.rglob("*"))
     measuring.main(lambda benchmark: benchmark.promise("fast", 1.0, least=1.0), minutes=1)
-    record = json.loads((measuring.QUICK / "forms.json").read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / "forms.json").read_text(encoding="utf-8"))
     assert record["is_quick"] and sorted(measuring.RESULTS.rglob("*")) == kept
