@@ -116,4 +116,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(measure, 6, side)
+    main(measure, 5, side)

@@ -83,7 +83,7 @@ def measure(benchmark: Benchmark) -> None:
         _, (batch, size), promise = NETWORKS[title]
         what = f"{title}, {batch} × {size}²; {kind}, {mode_in_words(mode)}"
         ours, theirs = names = [f"{who}; {title}; {mode}; {kind}" for who in ("generated", "other")]
-        found = benchmark.compare(what, names, 0.5 / len(cases) / len(KINDS))
+        found = benchmark.compare(what, names, 0.4 / len(cases) / len(KINDS))
         memory = found.megabytes[theirs], found.megabytes[ours] / found.megabytes[theirs]
         rows.append([what, 1000 * found.median(theirs), found.ratio(ours, theirs), *memory])
         benchmark.promise(what, found.ratio(ours, theirs), most=promise)
@@ -99,4 +99,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(measure, 8, side)
+    main(measure, 7, side)

@@ -38,8 +38,8 @@ BUSY = 0.2
 """Processors: a machine on which others use more is busy."""
 FEWEST, MOST, TURN = 3, 25, 0.5
 """Rounds at least and at most, and the seconds that a turn lasts at least."""
-PATIENCE = 2.5
-"""How many times as long as planned a benchmark may take."""
+PATIENCE = 3
+"""How many times as long as planned a benchmark may take, and as five minutes."""
 
 Work = Callable[[], object]
 """What is timed; what it gives is told if it can be said in JSON."""
@@ -172,13 +172,14 @@ class Benchmark:
 
     @contextmanager
     def sides(self, names: Iterable[str]) -> Generator[dict[str, Side]]:
-        """Processes, warmed up: what is compiled has been compiled."""
+        """Processes, warmed up one by one: what is compiled has been compiled, what is chosen by measuring was alone."""
+        started: dict[str, Side] = {}
         with ExitStack() as stack:
-            started = {name: Side(f"benchmarks.{self.name}", name, self.is_quick) for name in names}
-            for side in started.values():
-                stack.callback(side.close)
-            for side in [*started.values()] * 2:
-                side.run(0)
+            for name in names:
+                started[name] = Side(f"benchmarks.{self.name}", name, self.is_quick)
+                stack.callback(started[name].close)
+                started[name].run(0)
+                started[name].run(0)
             yield started
 
     def rounds(self, share: float) -> Generator[int]:
@@ -290,7 +291,7 @@ def main(measure: Callable[[Benchmark], None], minutes: float, side: Callable[[s
         serve(side(given.side, given.quick))
         return
     # The sides end with their standard input.
-    signal.alarm(0 if given.quick else int(60 * PATIENCE * max(given.minutes, 2)))
+    signal.alarm(0 if given.quick else int(60 * PATIENCE * max(given.minutes, 5)))
     before = moment()
     time.sleep(0 if given.quick else 3)
     others = others_since(before)
