@@ -172,7 +172,7 @@ class Benchmark:
 
     @contextmanager
     def sides(self, names: Iterable[str]) -> Generator[dict[str, Side]]:
-        """Processes, warmed up one by one: what is compiled has been compiled, what is chosen by measuring was alone."""
+        """Processes, started and warmed up one by one: what one of them measures or compiles, it does alone."""
         started: dict[str, Side] = {}
         with ExitStack() as stack:
             for name in names:
