@@ -229,12 +229,10 @@ class Benchmark:
 
         session = session_now(BEGINNING, str(choose_device(wished="cpu")), "cpu", 1).model_dump(mode="json")
         kept = ("started", "processor", "platform", "processors", "threads", "device", "python", "packages")
-        described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-        commit = subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
         return {
             "benchmark": self.name,
             "machine": {**{name: session[name] for name in kept}, "multiplies": multiplies()},
-            "commit": commit,
+            "commit": commit(),
             "is_quick": self.is_quick,
             "others_before": others_before,
             "tables": self.tables,
@@ -244,6 +242,16 @@ class Benchmark:
                 for what, found in self.runs.items()
             },
         }
+
+
+def commit() -> str:
+    """What was measured; other results and the page do not change it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!docs/performance.md")
+    return git("rev-parse", "--short", "HEAD") + " with changes" * bool(changed)
 
 
 def multiplies() -> str:
@@ -293,7 +301,7 @@ def main(measure: Callable[[Benchmark], None], minutes: float, side: Callable[[s
     # The sides end with their standard input.
     signal.alarm(0 if given.quick else int(60 * PATIENCE * max(given.minutes, 5)))
     before = moment()
-    time.sleep(0 if given.quick else 3)
+    time.sleep(0.5 if given.quick else 3)
     others = others_since(before)
     print(f"{name}, about {given.minutes:g} minutes; {load_in_words([others])}", flush=True)
     benchmark = Benchmark(name, given.minutes, given.quick)
