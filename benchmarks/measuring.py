@@ -39,7 +39,7 @@ BUSY = 0.2
 FEWEST, MOST, TURN = 3, 25, 0.5
 """Rounds at least and at most, and the seconds that a turn lasts at least."""
 PATIENCE = 3
-"""How many times as long as planned a benchmark may take, and as five minutes."""
+"""How many times as long as planned, or as ten minutes, a benchmark may take."""
 
 Work = Callable[[], object]
 """What is timed; what it gives is told if it can be said in JSON."""
@@ -299,7 +299,7 @@ def main(measure: Callable[[Benchmark], None], minutes: float, side: Callable[[s
         serve(side(given.side, given.quick))
         return
     # The sides end with their standard input.
-    signal.alarm(0 if given.quick else int(60 * PATIENCE * max(given.minutes, 5)))
+    signal.alarm(0 if given.quick else int(60 * PATIENCE * max(given.minutes, 10)))
     before = moment()
     time.sleep(0.5 if given.quick else 3)
     others = others_since(before)

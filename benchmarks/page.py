@@ -40,11 +40,10 @@ def page(found: Sequence[Record]) -> str:
     asked: dict[str, list[str]] = {}
     for record in found:
         for table in record["tables"]:
-            parts = asked.setdefault(table["question"], [])
-            parts += [f"{machine(record)}; {load_in_words([table['others']])}. {table['about']}"]
-            parts += [as_markdown(table["columns"], table["rows"])]
-    sections = ["\n".join([f"## {question}\n", *(f"{part}\n" for part in parts)]) for question, parts in asked.items()]
-    return "\n".join([HEAD, promises(found), *sections]).rstrip() + "\n"
+            where = f"{machine(record)}; {load_in_words([table['others']])}."
+            parts = asked.setdefault(table["question"], [f"## {table['question']}\n"])
+            parts += [f"{where}\n\n{table['about']}\n", as_markdown(table["columns"], table["rows"])]
+    return "\n".join([HEAD, promises(found), *(part for parts in asked.values() for part in parts)])
 
 
 def machine(record: Record) -> str:
@@ -52,20 +51,20 @@ def machine(record: Record) -> str:
     about = record["machine"]
     release = about["packages"]["torch"]
     where = f"{about['processor']} ({about['multiplies']}), {about['threads']} threads, torch {release}"
-    return f"{where}, {about['started'][:10]}, commit {record['commit']}"
+    rounds = min(len(seconds) for sides in record["runs"].values() for seconds in sides.values())
+    return f"{where}, {about['started'][:10]}, commit {record['commit']}; at least {rounds} rounds"
 
 
 def promises(found: Sequence[Record]) -> str:
-    """What is promised, and whether it is kept: a row for each processor."""
-    columns = dict.fromkeys(("promise", "wanted", "found", "kept", "where", "load"), "{}")
+    """What is promised, and whether it is kept, which a busy machine cannot say: a row for each processor."""
+    columns = dict.fromkeys(("promise", "wanted", "found", "kept", "where"), "{}")
     rows: list[list[str]] = []
     for record in found:
-        load = load_in_words(table["others"] for table in record["tables"]).partition(":")[0]
+        is_busy = load_in_words(table["others"] for table in record["tables"]).startswith("BUSY")
         for promise in record["promises"]:
             wanted = f"≤ {promise['most']:g}" if promise["least"] is None else f"≥ {promise['least']:g}"
-            kept = "yes" if promise["kept"] else "**no**"
-            cells = [promise["what"], wanted, f"{promise['found']:.3g}", kept, record["machine"]["multiplies"], load]
-            rows.append(cells)
+            kept = "busy" if is_busy else "yes" if promise["kept"] else "**no**"
+            rows.append([promise["what"], wanted, f"{promise['found']:.3g}", kept, record["machine"]["multiplies"]])
     return f"## What is promised\n\n{as_markdown(columns, rows)}"
 
 

@@ -44,10 +44,11 @@ def test_a_broken_promise_is_said():
     benchmark.table("Which?", "All.", {"what": "{}", "time": "{:.1f} s"}, [["this", 1.25], ["that", None]])
     machine = {"processor": "a CPU", "multiplies": "AVX2", "threads": 2, "packages": {"torch": "9.9"}}
     about = {"machine": machine | {"started": "2026-01-01T00:00:00Z"}, "commit": "abc", "benchmark": "forms"}
-    busy = benchmark.tables[0] | {"others": 1.5}
-    text = page([about | {"tables": [busy], "promises": benchmark.promises}])
-    assert "| fast | ≥ 1 | 0.9 | **no** | AVX2 | BUSY |" in text
-    assert "BUSY: others used 1.50 processors" in text and "| this | 1.2 s |\n| that | — |" in text
+    about |= {"promises": benchmark.promises, "runs": {"this": {"a side": [1.0, 2.0, 3.0]}}}
+    quiet, busy = (page([about | {"tables": [benchmark.tables[0] | {"others": others}]}]) for others in (0.1, 1.5))
+    assert "| fast | ≥ 1 | 0.9 | **no** | AVX2 |\n| small | ≤ 1 | 0.9 | yes | AVX2 |" in quiet
+    assert "quiet: others used 0.10 processors" in quiet and "| this | 1.2 s |\n| that | — |" in quiet
+    assert "BUSY: others used 1.50 processors" in busy and "| small | ≤ 1 | 0.9 | busy | AVX2 |" in busy
 
 
 def test_every_second_round_is_in_turned_order():
