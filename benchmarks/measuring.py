@@ -39,7 +39,7 @@ BUSY = 0.2
 FEWEST, MOST, TURN = 3, 25, 0.5
 """Rounds at least and at most, and the seconds that a turn lasts at least."""
 PATIENCE = 3
-"""How many times as long as planned, or as ten minutes, a benchmark may take."""
+"""How many times as long as planned a benchmark may take before it is ended; ten minutes count at least."""
 
 Work = Callable[[], object]
 """What is timed; what it gives is told if it can be said in JSON."""
