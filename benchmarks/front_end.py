@@ -194,7 +194,7 @@ def measure(benchmark: Benchmark) -> None:
         columns |= {command: "{:.2f} s", f"{command}, memory": "{:,.0f} MB"}
         columns |= {f"{command} / check": "{:.1f} ×"} if command != "check" else {}
     shown = " ".join(f"{shape.__name__.replace('_', '-')}: {(shape.__doc__ or '').lower()}" for shape in shapes)
-    about = f"Processor time and memory of the whole command. {shown}"
+    about = f"Processor time and memory of the whole command; — is more than {LIMIT:.0f} s. {shown}"
     benchmark.table("How does compiling grow with the network?", about, columns, rows)
     columns = {"network": "{}"} | dict.fromkeys(COMMANDS, "{:.2f}")
     about = "Of the time, between the two largest, without that of a spec of a few lines; 1 is in proportion."
