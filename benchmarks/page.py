@@ -65,7 +65,8 @@ def promises(found: Sequence[Record]) -> str:
             wanted = f"≤ {promise['most']:g}" if promise["least"] is None else f"≥ {promise['least']:g}"
             kept = "busy" if is_busy else "yes" if promise["kept"] else "**no**"
             rows.append([promise["what"], wanted, f"{promise['found']:.3g}", kept, record["machine"]["multiplies"]])
-    return f"## What is promised\n\n{as_markdown(columns, rows)}"
+    body = as_markdown(columns, rows) if rows else "No benchmark with a promise has been run for this page yet.\n"
+    return f"## What is promised\n\n{body}"
 
 
 if __name__ == "__main__":
