@@ -25,6 +25,7 @@ PYTEST := $(ASLEEP) $(BIN)/python -m pytest $(WORKERS)
 SAMPLE ?= 200
 SEED ?= 0
 ROOMS ?= *
+BENCHMARKS ?= front_end generated forms trainer small_maps inference
 
 .PHONY: demo test quick check data docs links golden coverage mutants fuzz torture bench cuda grammar seeds clean
 
@@ -86,13 +87,11 @@ fuzz: $(DEVELOPING)
 torture: $(DEVELOPING)
 	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py tests/test_cuda_script.py
 
+# Forty minutes on two quiet cores, and docs/performance.md. One that fails or takes far too long leaves its last results.
 bench: $(DEVELOPING)
-	@$(BIN)/python benchmarks/front_end.py
-	@$(BIN)/python benchmarks/generated.py
-	@$(BIN)/python benchmarks/forms.py
-	@$(BIN)/python benchmarks/trainer.py
-	@$(BIN)/python benchmarks/small_maps.py
-	@$(BIN)/python benchmarks/inference.py
+	@$(MAKE) --no-print-directory .venv/bench || echo "without PyPI's mgnet"
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; \
+	$(BIN)/python -m benchmarks.page; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # A machine with a CUDA device has a torch of its own, and need have no network to make .venv with.
 cuda:
@@ -120,6 +119,10 @@ $(DEVELOPING): $(INSTALLED)
 
 .venv/mutants: $(DEVELOPING)
 	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[mutants]'
+	@touch $@
+
+.venv/bench: $(DEVELOPING)
+	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[bench]'
 	@touch $@
 
 .venv/docs: $(DEVELOPING)

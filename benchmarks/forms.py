@@ -1,82 +1,48 @@
-"""FB-ResNet (Algorithm 2 with a linear 𝒜) in its three forms, in alternating runs: `make bench`.
+"""FB-ResNet (Algorithm 2 with a linear 𝒜) in its three forms: time and memory of a training step and of a pass.
 
-Theorem 1 says that the three are one network; the residual form is the cheapest. The ratios are times of the form as
-written over those of another, medians over turns of all forms, two threads, float32: above 1.00 the other is faster.
-The promise for the residual form is 1.25 at ν = 2 with 64 to 512 channels, in training and in inference, and at most
-0.85 of the memory that the backward pass needs.
+Theorem 1 says that the three are one network; the residual form is the cheapest. The promise for it is 1.25 at ν = 2
+with 64 to 512 channels, in training and in inference, and at most 0.85 of the memory that the backward pass needs.
 
-`torch.compile` is a peer: how many of the convolutions as written are left in the training pass that it compiles.
+`torch.compile` is a peer: the forms also go through it, and it is counted how many of the convolutions as written are
+left in the training pass that it makes.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from benchmarks.measuring import ROOT, Benchmark, Work, main
+from benchmarks.scripts import COMPILED, GOOD, PLAIN, inference, mode_in_words, training
 from cldfc.compilation import Compilation, Form, read_changes
 from cldfc.network.cost import cost_of_network
 from cldfc.syntax.read import read_source
 from cldfc.weights.network import build_network
 
-SPEC = read_source(Path(__file__).parents[1] / "specs" / "fbresnet.cldf")
+SPEC = read_source(ROOT / "specs" / "fbresnet.cldf")
 FORMS: tuple[Form, ...] = ("written", "simplified", "residual")
-TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+KINDS = {"training": training, "inference": inference}
 BATCH = 32
 
 
-def generate(form: Form) -> nn.Module:
+def compilation(is_quick: bool) -> Compilation:
+    return Compilation(SPEC, read_changes(["ν = 2", *["c = 8, 8, 8, 8"] * is_quick]))
+
+
+def generate(form: Form, is_quick: bool = False) -> nn.Module:
     """The network in one form, with random weights."""
     torch.manual_seed(0)
-    source = Compilation(SPEC, read_changes(["ν = 2"])).code(form)
-    return build_network(source, "FBResNet_residual" if form == "residual" else "FBResNet")
+    return build_network(compilation(is_quick).code(form), "FBResNet_residual" if form == "residual" else "FBResNet")
 
 
-def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
-    """Forward, backward, and a step of SGD."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
-    labels = torch.arange(len(images)) % 10
-
-    def run() -> None:
-        network.train()
-        optimizer.zero_grad()
-        F.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    return run
+def batch(is_quick: bool) -> Tensor:
+    return torch.randn(2 if is_quick else BATCH, 3, 32, 32)
 
 
-def inference(network: nn.Module, images: Tensor) -> Callable[[], None]:
-    """One pass in eval mode."""
-
-    def run() -> None:
-        network.eval()
-        with torch.inference_mode():
-            network(images)
-
-    return run
-
-
-def seconds(run: Callable[[], None]) -> float:
-    """The time of a run."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def speedups(kind: Callable[[nn.Module, Tensor], Callable[[], None]], images: Tensor) -> dict[Form, float]:
-    """How much faster than as written each form is: the median over turns, after a warm-up."""
-    runs = {form: kind(generate(form), images) for form in FORMS}
-    for run in runs.values():
-        run()
-    turns = [{form: seconds(run) for form, run in runs.items()} for _ in range(TURNS)]
-    return {form: statistics.median(turn["written"] / turn[form] for turn in turns) for form in FORMS}
+def side(name: str, is_quick: bool) -> Work:
+    form, mode, kind = name.split("; ")
+    run = KINDS[kind](generate(form, is_quick), batch(is_quick), mode)
+    return lambda: run() is None
 
 
 def saved_bytes(network: nn.Module, images: Tensor) -> int:
@@ -117,17 +83,37 @@ def convolutions_left(network: nn.Module, images: Tensor) -> int:
     return counts[0]
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(2)
-    images = torch.randn(BATCH, 3, 32, 32)
-    steps, passes = speedups(training_step, images), speedups(inference, images)
-    kept = {form: saved_bytes(generate(form), images) for form in FORMS}
-    print(f"{'form':12}{'convolutions':>13}{'multiply-adds':>15}{'training':>10}{'inference':>11}{'memory kept':>13}")
-    for form in FORMS:
-        cost = cost_of_network(Compilation(SPEC, read_changes(["ν = 2"])).graph(form))
-        print(
-            f"{form:12}{cost.convolutions:13}{cost.multiply_adds / 1e6:13.1f} M"
-            f"{steps[form]:9.2f}×{passes[form]:10.2f}×{kept[form] / kept['written']:12.2f}×"
+def measure(benchmark: Benchmark) -> None:
+    is_quick = benchmark.is_quick
+    images = batch(is_quick)
+    modes = (PLAIN, GOOD) if is_quick else (PLAIN, GOOD, COMPILED)
+    costs = {form: cost_of_network(compilation(is_quick).graph(form)) for form in FORMS}
+    kept = {form: saved_bytes(generate(form, is_quick), images) for form in FORMS}
+    left = convolutions_left(generate("written", is_quick), images)
+    benchmark.table(
+        "What does the residual form save?",
+        f"FB-ResNet, ν = 2, images of 3 × 32². torch.compile leaves {left} of the {costs['written'].convolutions} "
+        "convolutions as written in the forward pass of training.",
+        {"form": "{}", "convolutions": "{}", "multiply-adds": "{:.1f} M", "kept for backward": "{:.2f} ×"},
+        [[f, costs[f].convolutions, costs[f].multiply_adds / 1e6, kept[f] / kept["written"]] for f in FORMS],
+    )
+    benchmark.promise("residual form: of the memory kept for backward", kept["residual"] / kept["written"], most=0.85)
+    rows: list[list[str | float]] = []
+    for mode, kind in ((mode, kind) for mode in modes for kind in KINDS):
+        what = f"{kind}, {mode_in_words(mode)}"
+        names = [f"{form}; {mode}; {kind}" for form in FORMS]
+        found = benchmark.compare(what, names, 0.5 / len(modes) / len(KINDS))
+        speeds = [found.ratio(names[0], name) for name in names]
+        rows.append(
+            [what, len(images) / found.median(names[0]), *speeds[1:], *(found.megabytes[name] for name in names)]
         )
-    left = convolutions_left(generate("written"), images)
-    print(f"torch.compile leaves {left} of the 29 convolutions as written in the forward pass of training")
+        if mode != COMPILED:
+            benchmark.promise(f"residual form, {what}: times as fast as written", speeds[-1], least=1.25)
+    columns = {"": "{}", "as written": "{:,.0f} images/s"}
+    columns |= dict.fromkeys(FORMS[1:], "{:.2f} × as fast") | {f"memory, {form}": "{:,.0f} MB" for form in FORMS}
+    about = f"Batches of {len(images)}. Memory is what the process has at most, torch included."
+    benchmark.table("How much faster is it?", about, columns, rows)
+
+
+if __name__ == "__main__":
+    main(measure, 5, side)

@@ -1,16 +1,13 @@
-"""Time and memory of `check`, `compile` and `show` for large networks of many shapes: `make bench`.
+"""Time and memory of `check`, `compile` and `show` for large networks of many shapes, and for the largest spec.
 
-Each command runs as a process of its own; a row has the medians of its processor time and of its memory, and the
-exponent of growth between the two largest networks, without the time of a spec of a few lines. The promise is an
-exponent near 1 for every shape, and 200,000 operations in 8 s and 700 MB.
-
-    python benchmarks/front_end.py                                    # all shapes, some minutes
-    python benchmarks/front_end.py levels v-cycles --commands compile --counts 10000,50000 --rounds 1
+Each command runs as a process of its own; figures are medians of its processor time, which others lengthen little, and
+of the memory that it has at most. The promise is that both grow in proportion to the network, an exponent near 1
+between the two largest without the time of a spec of a few lines; 200,000 operations in 8 s and 700 MB; and 0.6 s to
+compile the largest of `specs/`.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import statistics
@@ -18,13 +15,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-COUNTS = "10000,50000,200000"
-COMMANDS = "check,compile,show"
-ROUNDS = 3
+from benchmarks.measuring import ROOT, Benchmark, Cell, main
+
+COUNTS, FEW = (10_000, 50_000, 200_000), 100
+COMMANDS = ("check", "compile", "show")
 LIMIT = 120.0
-"""Seconds after which a command is ended; larger networks of its shape are then left out."""
+"""Seconds of processor time after which a command is ended."""
+LARGEST, OPERATIONS = "specs/multigrid/poisson_w.cldf", 6386
+"""Of all specs that with most operations; to find it here would load what is measured."""
 HEAD = "model Big\ninput f : 3 × 8 × 8\noutput h : 10\nkernel θ : 3×3 → 8\n"
 
 Measured = tuple[float, float]
@@ -49,7 +50,7 @@ def levels(count: int) -> str:
 
 
 def v_cycles(count: int) -> str:
-    """V-cycles over four levels, one after the other."""
+    """Cycles over four levels, one after the other."""
     cycles = count // 42
     return f"""{HEAD}levels ℓ = 1..4
 steps i = 1..2
@@ -111,25 +112,16 @@ def kernels(count: int) -> str:
     return f"{HEAD}{''.join(declared)}h = linear ∘ avgpool ∘ θ * f\n"
 
 
-SHAPES: dict[str, Callable[[int], str]] = {
-    "steps": steps,
-    "levels": levels,
-    "v-cycles": v_cycles,
-    "lines": lines,
-    "single": single,
-    "twice": twice,
-    "reductions": reductions,
-    "kernels": kernels,
-}
+LARGE = (steps, levels, v_cycles, lines)
+OTHERS = (single, twice, reductions, kernels)
+"""Those that are not made as large as the first ones."""
 
 
-def measure(command: str, text: str, folder: Path, limit: float) -> Measured | None:
+def run_command(command: str, spec: Path, folder: Path) -> Measured | None:
     """One run of a command; None where it takes too long."""
-    spec = folder / "big.cldf"
-    spec.write_text(text, encoding="utf-8")
     output = ["-o", str(folder / "big.py")] if command == "compile" else []
     arguments = [sys.executable, "-m", "cldfc", command, str(spec), *output]
-    limited = ["bash", "-c", f'ulimit -t {math.ceil(limit)}; exec "$@"', "bash", *arguments]
+    limited = ["bash", "-c", f'ulimit -t {math.ceil(LIMIT)}; exec "$@"', "bash", *arguments]
     with (folder / "errors").open("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(limited, stdout=subprocess.DEVNULL, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
@@ -140,50 +132,82 @@ def measure(command: str, text: str, folder: Path, limit: float) -> Measured | N
     return (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000) if process.returncode == 0 else None
 
 
-def median(command: str, text: str, folder: Path, rounds: int, limit: float) -> Measured | None:
-    runs = [measure(command, text, folder, limit) for _ in range(rounds)]
-    found = [run for run in runs if run is not None]
-    if len(found) < rounds:
+def exponent(start: Measured | None, before: Measured | None, after: Measured | None, times: float) -> float | None:
+    """Of the growth between two sizes, one so many times the other, without the time of a spec of a few lines."""
+    if not (start and before and after):
         return None
-    seconds, megabytes = zip(*found, strict=True)
-    return statistics.median(seconds), statistics.median(megabytes)
+    growth = (after[0] - start[0]) / max(before[0] - start[0], 0.01)
+    return math.log(max(growth, 0.01)) / math.log(times)
 
 
-def row(shape: str, command: str, counts: list[int], folder: Path, rounds: int, limit: float) -> str:
-    """A line of the table: seconds and megabytes for each size, and the exponent between the last two."""
-    start = median(command, SHAPES[shape](100), folder, rounds, limit)
-    results: list[tuple[int, Measured]] = []
-    cells: list[str] = []
-    for count in counts:
-        found = median(command, SHAPES[shape](count), folder, rounds, limit) if len(results) == len(cells) else None
-        if found is not None:
-            results.append((count, found))
-        cells.append("—" if found is None else f"{found[0]:.1f} s, {found[1]:.0f} MB")
-    exponent = "—"
-    if start is not None and len(results) > 1:
-        (few, before), (many, after) = results[-2:]
-        growth = (after[0] - start[0]) / max(before[0] - start[0], 0.01)
-        exponent = f"{math.log(max(growth, 0.01)) / math.log(many / few):.2f}"
-    return f"| {shape} | {command} | {' | '.join(cells)} | {exponent} |"
+def medians(benchmark: Benchmark, what: str, spec: Path, folder: Path, share: float) -> dict[str, Measured | None]:
+    """Of the commands, in turns; None for one that takes too long."""
+    found: dict[str, list[Measured | None]] = {command: [] for command in COMMANDS}
+
+    def run(command: str) -> float:
+        if None in found[command]:
+            return math.nan
+        found[command].append(measured := run_command(command, spec, folder))
+        return measured[0] if measured else math.nan
+
+    benchmark.in_turns(what, {command: partial(run, command) for command in COMMANDS}, share)
+    return {
+        command: None if None in runs else tuple(map(statistics.median, zip(*filter(None, runs), strict=True)))
+        for command, runs in found.items()
+    }
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="Time and memory of the front end for large networks.")
-    parser.add_argument("shapes", nargs="*", default=[], help=f"which of {', '.join(SHAPES)}; all by default")
-    parser.add_argument("--commands", default=COMMANDS)
-    parser.add_argument("--counts", default=COUNTS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of processor time for one command")
-    given = parser.parse_args()
-    counts = [int(count) for count in given.counts.split(",")]
-    print(f"| shape | command | {' | '.join(f'{count:,}' for count in counts)} | exponent |")
-    print(f"|---|---|{'---|' * len(counts)}---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for shape in given.shapes or SHAPES:
-            for command in given.commands.split(","):
-                print(row(shape, command, counts, Path(folder), given.rounds, given.limit), flush=True)
+def row(what: str, count: int, found: dict[str, Measured | None]) -> list[Cell]:
+    """Seconds and megabytes of each command, and what others take more than `check`."""
+    cells: list[Cell] = [what, count]
+    check = found["check"]
+    for command in COMMANDS:
+        measured = found[command]
+        cells += measured or (None, None)
+        if command != "check":
+            cells.append(measured[0] / check[0] if measured and check else None)
+    return cells
+
+
+def measure(benchmark: Benchmark) -> None:
+    counts = (1_000, 2_000) if benchmark.is_quick else COUNTS
+    shapes: dict[Callable[[int], str], tuple[int, ...]] = dict.fromkeys(LARGE, counts)
+    shapes = {steps: counts} if benchmark.is_quick else shapes | dict.fromkeys(OTHERS, counts[:-1])
+    rows: list[list[Cell]] = []
+    grows: list[list[Cell]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for shape, sizes in shapes.items():
+            named = shape.__name__.replace("_", "-")
+            found: dict[int, dict[str, Measured | None]] = {}
+            for size in (FEW, *sizes):
+                (spec := folder / "big.cldf").write_text(shape(size), encoding="utf-8")
+                found[size] = medians(benchmark, f"{named}, {size:,}", spec, folder, 0)
+            rows += [row(named, size, found[size]) for size in sizes]
+            start, before, after = found[FEW], found[sizes[-2]], found[sizes[-1]]
+            times = sizes[-1] / sizes[-2]
+            grows.append([named, *(exponent(start[c], before[c], after[c], times) for c in COMMANDS)])
+        of_spec = medians(benchmark, LARGEST, ROOT / LARGEST, folder, 0.05)
+        rows.append(row(LARGEST, OPERATIONS, of_spec))
+    columns = {"network": "{}", "operations": "{:,}"}
+    for command in COMMANDS:
+        columns |= {command: "{:.2f} s", f"{command}, memory": "{:,.0f} MB"}
+        columns |= {f"{command} / check": "{:.1f} ×"} if command != "check" else {}
+    shown = " ".join(f"{shape.__name__.replace('_', '-')}: {(shape.__doc__ or '').lower()}" for shape in shapes)
+    about = f"Processor time and memory of the whole command; — is more than {LIMIT:.0f} s. {shown}"
+    benchmark.table("How does compiling grow with the network?", about, columns, rows)
+    columns = {"network": "{}"} | dict.fromkeys(COMMANDS, "{:.2f}")
+    about = "Of the time, between the two largest, without that of a spec of a few lines; 1 is in proportion."
+    benchmark.table("With which exponent?", about, columns, grows)
+    largest = [cell for line in rows if line[1] == counts[-1] for cell in (line[2:4], line[4:6], line[7:9])]
+    benchmark.promise(
+        "the largest exponent of growth", max(cell for line in grows for cell in line[1:] if cell is not None), most=1.1
+    )
+    benchmark.promise(f"{counts[-1]:,} operations, seconds of a command", max(s or LIMIT for s, _ in largest), most=8)
+    benchmark.promise(f"{counts[-1]:,} operations, megabytes", max(m or math.inf for _, m in largest), most=700)
+    if compiling := of_spec["compile"]:
+        benchmark.promise(f"seconds of compile {LARGEST}", compiling[0], most=0.6)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, 8)

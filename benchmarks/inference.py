@@ -1,26 +1,20 @@
-"""What `cldfc eval` does against the plain forward pass, in one alternating run: `make bench`.
+"""What `cldfc eval` does against the plain forward pass, and against good ones.
 
-ResNet18 on images of 3 × 32 × 32, batches of 128, two threads. Plain is the module as it is trained, float32, NCHW,
-under `torch.no_grad`. The others are what `cldfc eval` and `cldfc eval --compile` run: folded, channels-last, in
-bfloat16 where the processor has it. Each side is a process of its own, since how memory is freed is decided for a whole
-process; while one works the others sleep. Ratios are times of the plain pass over those of another, medians over turns:
-above 1.00 the other is faster. Compiling takes half a minute before the first turn.
+ResNet18 on images of 3 × 32 × 32, batches of 128. Plain is the module as it is trained, float32, under
+`torch.no_grad`; good is channels-last, in bfloat16 where the processor has it; good, compiled is that through
+torch.compile with frozen weights, so that torch folds the normalisations. The others are what `cldfc eval` and
+`cldfc eval --compile` run. The promise is 7 times the plain pass with `--compile`, on AMX.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.measuring import ROOT, Benchmark, Work, main, multiplies
+from benchmarks.scripts import COMPILED, GOOD, PLAIN, inference, mode_in_words
 from cldfc.compilation import Compilation
 from cldfc.data.catalogue import find
 from cldfc.data.images import standardise
@@ -31,14 +25,10 @@ from cldfc.trained import folded_code, origins_of
 from cldfc.weights.inference import fold_weights, freeze
 from cldfc.weights.network import build_network
 
-SPEC = read_source(Path(__file__).parents[1] / "specs" / "resnet18.cldf")
-TURNS, PASSES, BATCH = 9, 3, 128
+SPEC = read_source(ROOT / "specs" / "resnet18.cldf")
+BATCH, TINY = 128, 4
 DATA = find("fake:3x32x32:10")
-RECIPE = change_recipe(DATA.recipe, {"batch": BATCH})
-SIDES = ("plain", "cldfc eval", "cldfc eval --compile")
-
-Pass = Callable[[], Tensor]
-"""Gives the scores of a batch."""
+EVAL, EVAL_COMPILED = "cldfc eval", "cldfc eval --compile"
 
 
 def networks() -> tuple[nn.Module, nn.Module]:
@@ -55,60 +45,39 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return trained, folded
 
 
-def side(name: str) -> Pass:
-    """A pass as anybody writes it, or as `cldfc eval` makes it."""
+def side(name: str, is_quick: bool) -> Work:
+    """A pass as others write it, or as `cldfc eval` makes it, and the classes that it finds."""
+    batch = TINY if is_quick else BATCH
     trained, folded = networks()
-    pixels = torch.randint(0, 256, (BATCH, *DATA.shape), dtype=torch.uint8)
-    if name == "plain":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        trained, images = trained.to(device), standardise(pixels.to(device), DATA)
-        return torch.no_grad()(lambda: trained(images))
-    task = prepare(folded, DATA, RECIPE, Path())
-    is_compiled = name.endswith("--compile")
-    network = freeze(task.network, task.device, BATCH, DATA.shape) if is_compiled else task.network
-    images = torch.inference_mode()(standardise)(pixels.to(task.device.torch), DATA)
-    return torch.inference_mode()(lambda: task.device.scores(network, images))
+    pixels = torch.randint(0, 256, (batch, *DATA.shape), dtype=torch.uint8)
+    if not name.startswith("cldfc"):
+        run = inference(trained, standardise(pixels, DATA), name)
+    else:
+        task = prepare(folded, DATA, change_recipe(DATA.recipe, {"batch": batch}), Path(), wished="cpu")
+        network = freeze(task.network, task.device, batch, DATA.shape) if name == EVAL_COMPILED else task.network
+        images = torch.inference_mode()(standardise)(pixels, DATA)
+        run = torch.inference_mode()(lambda: task.device.scores(network, images))
+    return lambda: run().argmax(1).tolist()
 
 
-def serve(name: str) -> None:
-    """For every line of standard input, make some passes, and answer with the seconds of one and the classes."""
-    torch.set_num_threads(2)
-    run = side(name)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(PASSES):
-            classes = run().argmax(1).tolist()
-        print(json.dumps([(time.perf_counter() - start) / PASSES, classes]), flush=True)
-
-
-def start(name: str) -> Callable[[], tuple[float, list[int]]]:
-    """A process for one side: asked, it gives the seconds of a pass, and the classes of the images."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-    def ask() -> tuple[float, list[int]]:
-        assert process.stdin and process.stdout
-        print(file=process.stdin, flush=True)
-        seconds, classes = json.loads(process.stdout.readline())
-        return seconds, classes
-
-    return ask
-
-
-def main() -> None:
-    """Print the table."""
-    asked = {name: start(name) for name in SIDES}
-    classes = {name: ask()[1] for name, ask in asked.items()}
-    turns = [{name: ask()[0] for name, ask in asked.items()} for _ in range(TURNS)]
-    print(f"{'ResNet18, 128 × 32²':22} {'images/s':>9} {'ratio':>7} {'classes that differ':>20}")
-    for name in SIDES:
-        speed = BATCH / statistics.median(turn[name] for turn in turns)
-        ratio = statistics.median(turn["plain"] / turn[name] for turn in turns)
-        other = sum(one != plain for one, plain in zip(classes[name], classes["plain"], strict=True))
-        print(f"{name:22} {speed:9,.0f} {ratio:6.2f}× {other:20}")
-    print(f"2 threads; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+def measure(benchmark: Benchmark) -> None:
+    names = (PLAIN, GOOD, EVAL) if benchmark.is_quick else (PLAIN, GOOD, COMPILED, EVAL, EVAL_COMPILED)
+    batch = TINY if benchmark.is_quick else BATCH
+    found = benchmark.compare("a pass", names, 0.7)
+    rows: list[list[str | float]] = []
+    for name in names:
+        words = name if name.startswith("cldfc") else f"{name}: {mode_in_words(name)}"
+        ratios = [found.ratio(peer, name) for peer in names[: names.index(EVAL)]]
+        differ = sum(one != plain for one, plain in zip(found.said[name], found.said[PLAIN], strict=True))
+        rows.append([words, batch / found.median(name), *ratios, differ, found.megabytes[name]])
+    columns = {"": "{}", "speed": "{:,.0f} images/s"}
+    columns |= {f"against {peer}": "{:.2f} × as fast" for peer in names[: names.index(EVAL)]}
+    columns |= {f"classes that differ, of {batch}": "{}", "memory": "{:,.0f} MB"}
+    about = "ResNet-18, 3 × 32², random weights, whose classes are close to one another. Compiling is not counted."
+    benchmark.table("How fast is a trained network?", about, columns, rows)
+    if EVAL_COMPILED in names and multiplies() == "AMX":
+        benchmark.promise(f"{EVAL_COMPILED}: times as fast as plain", found.ratio(PLAIN, EVAL_COMPILED), least=7)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1]) if len(sys.argv) > 1 else main()
+    main(measure, 4, side)

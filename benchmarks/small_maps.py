@@ -1,17 +1,12 @@
-"""Convolutions on small maps, several images side by side, against the plain ones: `python benchmarks/small_maps.py`.
+"""Convolutions on small maps, several images side by side, against the plain ones.
 
-In bfloat16 where the processor has it, else in float32; batches of 128, channels-last, in alternating runs, medians
-over turns. Ratios are times of the plain form over those side by side: above 1.00 the latter is faster. Errors are the
-largest ones against float64, over the largest value: of the result, the gradient of the images and that of the kernel.
-The last column is what the short measurement of `cldfc train` chooses, on a part of the batch. `THREADS=1 TURNS=5` in
-the environment choose others than 2 and 9.
-
-Then whole training steps: with the forms that the measurement of `cldfc train` chooses, and how long it takes.
+In bfloat16 where the processor has it, else in float32; batches of 128, channels-last. Errors are the largest ones
+against float64, over the largest value: of the result, the gradient of the images and that of the kernel. Then whole
+training steps, with the forms that the measurement of `cldfc train` chooses, and how long it takes.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -20,22 +15,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from cldfc.compilation import Compilation
+from benchmarks.cuda_parts.job import compiled_from, graph_of
+from benchmarks.measuring import Benchmark, Cell, main, ratio
+from benchmarks.scripts import Steps, bare
 from cldfc.data.catalogue import find
-from cldfc.data.images import standardise
 from cldfc.device import choose_device
 from cldfc.recipe import change_recipe
 from cldfc.runs.training_run import prepare
-from cldfc.syntax.read import read_source
-from cldfc.training.loop import Task
-from cldfc.training.step import make_optimizer
 from cldfc.weights.network import build_network
 from cldfc.weights.small_maps import SmallConv2d, count_for, find_narrow, lay_side_by_side, measure_counts, pays
 
-THREADS, TURNS = int(os.environ.get("THREADS", "2")), int(os.environ.get("TURNS", "9"))
 BATCH = 128
 DEVICE = choose_device(wished="cpu")
 SHAPES = (
@@ -50,16 +41,9 @@ SHAPES = (
 """Channels before and after, size of the kernel, stride, size of the map."""
 NETWORKS = ("preact18_Al", "fbresnet")
 DATA = find("fake:3x32x32:10")
-RECIPE = change_recipe(DATA.recipe, {"batch": BATCH})
 
 Timed = Callable[[], list[float]]
 """Computes once, and says how many seconds each part took."""
-
-
-def both(plain: Timed, beside: Timed) -> list[tuple[list[float], list[float]]]:
-    """The seconds of both in turns, after a warm-up."""
-    _ = plain(), beside()
-    return [(plain(), beside()) for _ in range(TURNS)]
 
 
 def convolution(kernel: SmallConv2d, images: Tensor) -> Callable[[], list[Tensor]]:
@@ -100,74 +84,77 @@ def errors(kernel: SmallConv2d, images: Tensor) -> str:
     return " ".join(f"{float((a - b).abs().max() / b.abs().max()):.0e}" for a, b in zip(found, wanted, strict=True))
 
 
-def compare_shapes() -> None:
-    """A line for each shape."""
-    parts = "forward   images   kernel      all"
-    print(f"{'':51}{'all':>9}   {parts}    errors, plain       side by side        chosen")
-    for inputs, outputs, taps, stride, size in SHAPES:
+def measure(benchmark: Benchmark) -> None:
+    compare_shapes(benchmark, *((SHAPES[:1], 32) if benchmark.is_quick else (SHAPES, BATCH)))
+    if not benchmark.is_quick:
+        compare_steps(benchmark)
+
+
+def compare_shapes(benchmark: Benchmark, shapes: tuple[tuple[int, ...], ...], batch: int) -> None:
+    rows: list[list[Cell]] = []
+    for inputs, outputs, taps, stride, size in shapes:
         torch.manual_seed(0)
         plain = SmallConv2d(inputs, outputs, taps, stride, taps // 2, bias=False).to(memory_format=torch.channels_last)
         beside, type = copy(plain), torch.bfloat16 if DEVICE.bf16 else torch.float32
-        beside.side_by_side = {(size, size): count_for(plain.columns(size), BATCH)}
-        images = torch.randn(BATCH, inputs, size, size).to(type).contiguous(memory_format=torch.channels_last)
+        name, count = plain.name_on((size, size)), count_for(plain.columns(size), batch)
+        beside.side_by_side = {(size, size): count}
+        images = torch.randn(batch, inputs, size, size).to(type).contiguous(memory_format=torch.channels_last)
         images.requires_grad_()
-        count = beside.side_by_side[size, size]
-        chosen = "yes" if pays(plain, (size, size), count, DEVICE, torch.channels_last, BATCH) else "no"
-        turns = both(timed(plain, images), timed(beside, images))
-        ratios = [statistics.median(one[part] / other[part] for one, other in turns) for part in range(3)]
-        ratios.append(statistics.median(sum(one) / sum(other) for one, other in turns))
-        seconds = statistics.median(sum(one) for one, _ in turns)
-        print(
-            f"{plain.name_on((size, size)):51}{1e3 * seconds:6.1f} ms {''.join(f'{ratio:8.2f}×' for ratio in ratios)}"
-            f"    {errors(plain, images)}   {errors(beside, images)}   {chosen}",
-            flush=True,
-        )
+        one, other = timed(plain, images), timed(beside, images)
+        _ = one(), other()
+        turns = [(one(), other()) for _ in benchmark.rounds(0.6 / len(shapes))]
+        # The forward pass, both gradients, and all together.
+        sums = [([*before, sum(before)], [*after, sum(after)]) for before, after in turns]
+        benchmark.runs[name] = {
+            "plain": [before[-1] for before, _ in sums],
+            "side by side": [after[-1] for _, after in sums],
+        }
+        chosen = pays(plain, (size, size), count, DEVICE, torch.channels_last, batch)
+        seconds = statistics.median(before[-1] for before, _ in sums)
+        ratios = [statistics.median(before[part] / after[part] for before, after in sums) for part in range(4)]
+        found = errors(plain, images), errors(beside, images), "yes" if chosen else "no"
+        rows.append([name, 1000 * seconds, *ratios, *found])
+    columns = {"convolution": "{}", "plain": "{:.1f} ms"}
+    columns |= dict.fromkeys(("forward", "images", "kernel", "all"), "{:.2f} × as fast")
+    columns |= dict.fromkeys(("errors, plain", "errors, side by side", "chosen"), "{}")
+    about = (
+        "How much faster several images side by side are than one by one, in the forward pass and for the gradients of "
+        "images and kernel; chosen is what the short measurement of `cldfc train` says."
+    )
+    benchmark.table("What do small maps gain side by side?", about, columns, rows)
 
 
-def training_step(task: Task) -> Timed:
-    """Forward, backward and step, as `bare` in `benchmarks/trainer.py`."""
-    optimizer = make_optimizer(task.network, task.recipe)
-    batch = next(iter(task.loader.train_batches(1)))
-    images = standardise(batch.pixels, DATA)
-
-    def run() -> list[float]:
-        start = time.perf_counter()
-        task.network.train()
-        loss = F.cross_entropy(task.device.scores(task.network, images), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return [time.perf_counter() - start]
-
-    return run
-
-
-def network(name: str) -> nn.Module:
-    torch.manual_seed(0)
-    compilation = Compilation(read_source(Path(__file__).parents[1] / "specs" / f"{name}.cldf"))
-    return build_network(compilation.code(), compilation.class_name)
-
-
-def compare_steps() -> None:
-    """A line for each network."""
+def compare_steps(benchmark: Benchmark) -> None:
+    rows: list[list[Cell]] = []
     for name in NETWORKS:
-        tasks = [prepare(network(name), DATA, RECIPE, Path(), wished="cpu", side_by_side={}) for _ in range(2)]
+        compiled, recipe = compiled_from(graph_of(name, DATA)), change_recipe(DATA.recipe, {"batch": BATCH})
+        networks = [build_network(compiled.source, compiled.class_name) for _ in range(2)]
+        tasks = [prepare(network, DATA, recipe, Path(), wished="cpu", side_by_side={}) for network in networks]
         uses, start = find_narrow(tasks[1].network, DEVICE, DATA.shape), time.perf_counter()
         counts = measure_counts(uses, DEVICE, DEVICE.layout(tasks[1].network), BATCH)
         seconds = time.perf_counter() - start
         lay_side_by_side(uses, counts)
-        turns = both(*map(training_step, tasks))
-        ratio = statistics.median(one[0] / other[0] for one, other in turns)
-        step = statistics.median(one[0] for one, _ in turns)
-        print(
-            f"a step of {name}: {step:.2f} s, {ratio:.2f}× as fast; measured in {seconds:.1f} s: {counts}", flush=True
-        )
+        steps = {way: timed_step(bare(task)) for way, task in zip(("plain", "side by side"), tasks, strict=True)}
+        found = benchmark.in_turns(f"a step of {name}", steps, 0.2)
+        chosen = sum(count > 1 for count in counts.values())
+        rows.append([name, statistics.median(found["plain"]), ratio(*found.values()), seconds, chosen])
+    columns = {"a training step of": "{}", "plain": "{:.2f} s", "side by side": "{:.2f} × as fast"}
+    columns |= {"measured in": "{:.1f} s", "shapes chosen": "{}"}
+    about = "With the forms that the measurement of `cldfc train` chooses."
+    benchmark.table("How much faster are whole steps with small maps side by side?", about, columns, rows)
+
+
+def timed_step(steps: Steps) -> Callable[[], float]:
+    """Takes a step, and says how long it took; the first one is taken here."""
+    next(steps)
+
+    def run() -> float:
+        start = time.perf_counter()
+        next(steps)
+        return time.perf_counter() - start
+
+    return run
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(THREADS)
-    processor = f"a CPU with {torch.backends.cpu.get_cpu_capability()}"
-    print(f"{processor}, {DEVICE}, {THREADS} threads; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    compare_shapes()
-    compare_steps()
-    print(f"load at the end: {os.getloadavg()[0]:.1f}")
+    main(measure, 3)

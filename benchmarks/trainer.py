@@ -1,237 +1,232 @@
-"""`cldfc train` against the usual float32 script with a DataLoader and against a good one, in turns: `make bench`.
+"""`cldfc train` against a plain script and good ones, alone and beside another training, and what is beside its steps.
 
-The good script holds all images in memory, cuts a whole batch by its indices, and computes channels-last, in bfloat16
-where the processor has it.
+ResNet-18 on images of 3 × 32 × 32, batches of 128, two threads. The scripts are those of `benchmarks/scripts.py`, and
+train the same module. The promises, on two cores:
 
-ResNet-18 on images of 3 × 32 × 32, batches of 128, two threads. Each side is a process of its own, since how memory
-is freed is decided for a whole process; while one works the others sleep. All figures are medians over pairs.
-
-The promises, on two cores: against the usual script 4 times as many images per second with bfloat16, and 2.3 times
-without; against the good one 1.3 times with it, and as many without; at most 1.02 times the time of the bare forward,
-backward and step of the module in the same mode; augmentation at most 3 % of a step of ResNet-18, and 5 % of one of a
-network with a tenth of its work.
+- against the plain script 4 times as many images per second with AMX, and 2.3 times without; against the good one 1.3
+  times with it, and as many without; at most 1.02 times the time of the bare forward, backward and step of the module
+  in the same mode;
+- the images of a batch at most 3 % of a step of ResNet-18, and 5 % of one of a network with a tenth of its work;
+- of two trainings at once, two threads each, each 40 % of one alone;
+- a narrow network on digits, whose epochs last a second: 3 s from the command to its first step, and 2 % of the
+  training for saving, testing and reporting.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from functools import partial
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
-from cldfc.compilation import Compilation, read_changes
+from benchmarks.cuda_parts.job import compiled_from, graph_of
+from benchmarks.measuring import ROOT, Benchmark, Compared, Work, main, multiplies, ratio
+from benchmarks.scripts import (
+    COMPILED,
+    GOOD,
+    PLAIN,
+    Steps,
+    bare,
+    data_loader,
+    descent_of,
+    good,
+    looped,
+    mode_in_words,
+    plain,
+    task_of,
+)
 from cldfc.data.catalogue import find
-from cldfc.data.fake import load
+from cldfc.data.data_set import DataSet
 from cldfc.data.images import standardise
-from cldfc.device import cpu_has_bf16
-from cldfc.recipe import change_recipe
-from cldfc.runs.training_run import prepare
-from cldfc.syntax.read import read_source
-from cldfc.training.descent import Descent
-from cldfc.training.loop import train_epoch
-from cldfc.training.metrics import BEGINNING, Silence
-from cldfc.training.step import make_optimizer
+from cldfc.recipe import Recipe, change_recipe
 from cldfc.training.task import Task
-from cldfc.weights.network import build_network
+from cldfc.weights.compiled import Compiled
 
-ROOT = Path(__file__).parents[1]
-PAIRS, STEPS, THREADS, BATCH = 9, 3, 2, 128
-DATA = find("fake:3x32x32:10")
-RECIPE = change_recipe(DATA.recipe, {"lr": 0.001})
-TENTH = "c@ℓ = 20, 40, 80, 160"
-
-Steps = Iterator[object]
-"""Takes a training step whenever it is asked for the next value."""
-
-
-def network(*lets: str) -> nn.Module:
-    """ResNet-18, or a narrower one."""
-    spec = read_source(ROOT / "specs" / "resnet18.cldf")
-    return build_network(Compilation(spec, read_changes(lets)).code(), "ResNet18")
-
-
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's CIFAR10 keeps them: an array, from which a PIL image is made for the transforms."""
-
-    def __init__(self) -> None:
-        images = load(DATA, Path()).train
-        self.pixels = images.pixels.permute(0, 2, 3, 1).numpy()
-        self.labels = images.labels.tolist()
-        mean, std = ([value / 255 for value in values] for values in (DATA.mean, DATA.std))
-        cuts = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()]
-        self.cut = v2.Compose([*cuts, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.cut(Image.fromarray(self.pixels[place])), self.labels[place]
+DATA, DIGITS = find("fake:3x32x32:10"), find("digits")
+BATCH, TINY = 128, 4
+TENTH, TINIEST = "c = 20, 40, 80, 160", "c = 4, 4, 8, 8"
+NARROW = "c = 16, 32, 64, 128"
+EPOCHS = 8
+TOGETHER = 6.0
+"""Seconds of a turn in which two trainings compute at once."""
+CLDFC, CLDFC_COMPILED, BARE = "cldfc train", "cldfc train --compile", "bare step"
+IMAGES, LOADER, BARE_TENTH, OF_DIGITS = (
+    "images",
+    "DataLoader",
+    "bare step of a tenth",
+    "cldfc, steps of digits",
+)
 
 
-def data_loader() -> Any:
-    """The usual one: two worker processes that stay."""
-    return DataLoader(Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
+def compiled(spec: str, dataset: DataSet, *lets: str) -> Compiled:
+    return compiled_from(graph_of(spec, dataset, *lets))
 
 
-def usual() -> Steps:
-    """The usual script."""
-    trained, loader = network().train(), data_loader()
-    optimizer = torch.optim.SGD(trained.parameters(), RECIPE.lr, RECIPE.momentum, weight_decay=RECIPE.weight_decay)
-    while True:
-        for images, labels in loader:
-            loss = F.cross_entropy(trained(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def good() -> Steps:
-    """A script by somebody who knows the machine."""
-    images, is_bf16 = load(DATA, Path()).train, cpu_has_bf16()
-    pixels, labels = F.pad(images.pixels, (4, 4, 4, 4)), images.labels
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (DATA.mean, DATA.std))
-    trained = network().train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        trained.parameters(), RECIPE.lr, RECIPE.momentum, weight_decay=RECIPE.weight_decay, fused=True
-    )
-    side = torch.arange(32)
-    while True:
-        for batch in torch.randperm(len(labels)).split(BATCH):
-            if len(batch) < BATCH:
-                continue
-            down, right = torch.randint(9, (2, BATCH, 1))
-            across = torch.where(torch.rand(BATCH, 1) < 0.5, side, 31 - side) + right
-            cut = pixels[batch[:, None, None], :, (side + down)[:, :, None], across[:, None]]
-            shown = ((cut.permute(0, 3, 1, 2) - mean) / std).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-                scores = trained(shown)
-            loss = F.cross_entropy(scores.float(), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def task_of(*lets: str) -> Task:
-    """What `cldfc train` trains."""
-    return prepare(network(*lets), DATA, RECIPE, Path())
-
-
-def looped(task: Task) -> Steps:
-    """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    taken = Descent(task, make_optimizer(task.network, task.recipe))
-    while True:
-        yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
-
-
-def bare(task: Task) -> Steps:
-    """Forward, backward and step of the same module in the same mode, on the same images again and again."""
-    optimizer = make_optimizer(task.network, task.recipe)
-    batch = next(iter(task.loader.train_batches(1)))
-    images = standardise(batch.pixels, DATA)
-    task.network.train()
-    while True:
-        loss = F.cross_entropy(task.device.scores(task.network, images), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield loss.item()
-
-
-def data_only(task: Task) -> Steps:
+def only_images(task: Task) -> Steps:
     """Batches as the network gets them, and no training."""
     for epoch in count(1):
         for batch in task.loader.train_batches(epoch):
             yield standardise(batch.pixels, DATA).contiguous(memory_format=torch.channels_last)
 
 
-def loader_only() -> Steps:
+def only_loader(recipe: Recipe) -> Steps:
     """The batches of the DataLoader, and no training."""
-    loader = data_loader()
+    loader = data_loader("cpu", DATA, recipe)
     while True:
         yield from loader
 
 
-def sides() -> dict[str, Callable[[], Steps]]:
-    """Everything that is timed, by its name."""
-    return {
-        "usual": usual,
-        "good": good,
-        "cldfc": lambda: looped(task_of()),
-        "bare": lambda: bare(task_of()),
-        "tenth": lambda: bare(task_of(TENTH)),
-        "data": lambda: data_only(task_of(TENTH)),
-        "loader": loader_only,
+def side(name: str, is_quick: bool) -> Work:
+    recipe = change_recipe(DATA.recipe, {"lr": 0.001, "batch": TINY if is_quick else BATCH})
+    lets = [TINIEST] * is_quick
+    of_18, tenth = (partial(compiled, "resnet18", DATA, *changes) for changes in (lets, [TENTH]))
+    made: dict[str, Callable[[], Steps]] = {
+        PLAIN: lambda: plain("cpu", of_18(), DATA, recipe),
+        GOOD: lambda: good("cpu", of_18(), DATA, recipe),
+        COMPILED: lambda: good("cpu", of_18(), DATA, recipe, is_compiled=True),
+        CLDFC: lambda: looped(descent_of(of_18(), DATA, recipe)),
+        CLDFC_COMPILED: lambda: looped(descent_of(of_18(), DATA, change_recipe(recipe, {"compile": True}))),
+        BARE: lambda: bare(task_of(of_18(), DATA, recipe)),
+        BARE_TENTH: lambda: bare(task_of(tenth(), DATA, recipe)),
+        IMAGES: lambda: only_images(task_of(tenth(), DATA, recipe)),
+        LOADER: lambda: only_loader(recipe),
+        OF_DIGITS: lambda: looped(descent_of(compiled("preact18_Al", DIGITS, NARROW), DIGITS, DIGITS.recipe)),
     }
+    steps = made[name.removesuffix(", once more")]()
+    return lambda: next(steps) is None
 
 
-def serve(name: str) -> None:
-    """Take as many steps as a line of standard input says, and answer with the seconds that one took."""
-    torch.set_num_threads(THREADS)
-    steps = sides()[name]()
-    for line in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(int(line)):
-            next(steps)
-        print((time.perf_counter() - start) / int(line), flush=True)
+def speed(benchmark: Benchmark) -> Compared:
+    names = (PLAIN, GOOD, CLDFC, BARE) if benchmark.is_quick else (PLAIN, GOOD, COMPILED, CLDFC, CLDFC_COMPILED, BARE)
+    batch = TINY if benchmark.is_quick else BATCH
+    found = benchmark.compare("a training step", names, 0.3)
+    rows: list[list[str | float | None]] = []
+    for name in names:
+        words = f"{name}: {mode_in_words(name)}" if name in (PLAIN, GOOD, COMPILED) else name
+        rows.append([words, batch / found.median(name), found.ratio(name, CLDFC), found.megabytes[name]])
+    benchmark.table(
+        "How fast is a training?",
+        f"ResNet-18, 3 × 32², batches of {batch}. The plain script has a DataLoader with two workers, whose memory is "
+        "not counted; the good ones hold the images in memory and cut a batch by its indices. Bare is forward, "
+        "backward and step of the module that cldfc trains, on one batch.",
+        {"": "{}", "speed": "{:,.1f} images/s", "`cldfc train` is": "{:.3f} × as fast", "memory": "{:,.0f} MB"},
+        rows,
+    )
+    has_amx = multiplies() == "AMX"
+    benchmark.promise("times as fast as the plain script", found.ratio(PLAIN, CLDFC), least=4 if has_amx else 2.3)
+    benchmark.promise("times as fast as the good script", found.ratio(GOOD, CLDFC), least=1.3 if has_amx else 1.0)
+    benchmark.promise("its loop, against the bare step", found.ratio(CLDFC, BARE), most=1.02)
+    return found
 
 
-def start(name: str) -> Callable[[int], float]:
-    """A process for one side: asked for a number of steps, it gives the seconds of one."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+def images(benchmark: Benchmark, of_18: Compared) -> None:
+    found = benchmark.compare("the images", (IMAGES, LOADER, BARE_TENTH), 0.05)
+    batch = TINY if benchmark.is_quick else BATCH
+    shares = [found.median(IMAGES) / step for step in (of_18.median(BARE), found.median(BARE_TENTH))]
+    speeds = {IMAGES: "images drawn, cut and standardised by cldfc", LOADER: "by a DataLoader with two workers"}
+    rows = [[words, batch / found.median(name)] for name, words in speeds.items()]
+    of_tenth = f"{shares[1]:.2%} of one of a network with a tenth of its work"
+    about = f"Those of a batch take {shares[0]:.2%} of a step of ResNet-18, and {of_tenth}."
+    benchmark.table("How fast are the images?", about, {"alone": "{}", "speed": "{:,.0f} images/s"}, rows)
+    benchmark.promise("images of a batch, percent of a step of ResNet-18", 100 * shares[0], most=3)
+    benchmark.promise("images of a batch, percent of a step of a tenth of it", 100 * shares[1], most=5)
+
+
+def together(benchmark: Benchmark) -> None:
+    """Two trainings at once, each against itself alone."""
+    rows: list[list[str | float]] = []
+    for name in (CLDFC, GOOD):
+        with benchmark.sides((name, f"{name}, once more")) as sides:
+            turn = 0 if benchmark.is_quick else TOGETHER
+            alone: list[list[float]] = []
+            both: list[list[float]] = []
+            for _ in benchmark.rounds(0.1):
+                alone.append([other.run(turn) for other in sides.values()])
+                for other in sides.values():
+                    other.begin(turn)
+                both.append([other.end() for other in sides.values()])
+        of_each = [*zip(*alone, strict=True)], [*zip(*both, strict=True)]
+        shares = [100 * ratio(*pair) for pair in zip(*of_each, strict=True)]
+        for word, seconds in zip(("alone", "at once"), of_each, strict=True):
+            benchmark.runs[f"{name}, {word}"] = dict(zip(sides, map(list, seconds), strict=True))
+        rows.append([name, *shares])
+        if name == CLDFC:
+            benchmark.promise("two trainings at once: percent of one alone, the slower", min(shares), least=40)
+    benchmark.table(
+        "What is left when two train at once?",
+        "The speed of each of two trainings of ResNet-18 on the same cores, as many threads each as there are cores.",
+        {"two of": "{}", "one": "{:.0f} % of its speed alone", "the other": "{:.0f} % of its speed alone"},
+        rows,
     )
 
-    def ask(steps: int) -> float:
-        assert process.stdin and process.stdout
-        print(steps, file=process.stdin, flush=True)
-        return float(process.stdout.readline())
 
-    return ask
-
-
-def compare(names: tuple[str, ...], steps: int) -> dict[str, list[float]]:
-    """The seconds of a step of some sides, taken in turns after a warm-up."""
-    asked = {name: start(name) for name in names}
-    for ask in asked.values():
-        ask(steps)
-    rounds = [{name: ask(steps) for name, ask in asked.items()} for _ in range(PAIRS)]
-    return {name: [measured[name] for measured in rounds] for name in names}
+def epochs_of(command: list[str]) -> Iterator[tuple[float, dict[str, float]]]:
+    """What a training says of each epoch, and how many seconds after its command it says that."""
+    start = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if (said := json.loads(line))["kind"] == "epoch":
+                yield time.monotonic() - start, said
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} has failed")
 
 
-def ratio(one: list[float], other: list[float]) -> float:
-    """The median of one over the other, pair by pair."""
-    return statistics.median(a / b for a, b in zip(one, other, strict=True))
+def beside_steps(benchmark: Benchmark) -> None:
+    """A narrow network on digits, by the command, from outside."""
+    steps = DIGITS.images[0] // DIGITS.recipe.batch
+    command = [sys.executable, "-m", "cldfc", "train", "preact18_Al", "--data", "digits", "--let", NARROW, "--json"]
+    command += ["--epochs", str(2 if benchmark.is_quick else EPOCHS)]
+    starts, alone, found = list[float](), list[float](), list[list[float]]()
+    with benchmark.sides((OF_DIGITS,)) as sides, tempfile.TemporaryDirectory() as folder:
+        for number in benchmark.rounds(0.2):
+            said = list(epochs_of([*command, "-o", str(Path(folder, str(number)))]))
+            starts.append(said[0][0] - said[0][1]["seconds"])
+            for (before, _), (after, epoch) in pairwise(said):
+                trained = steps * DIGITS.recipe.batch / epoch["images_per_second"]
+                found.append([after - before, trained, epoch["seconds"] - trained, after - before - epoch["seconds"]])
+            alone.append(steps * sides[OF_DIGITS].run(3))
+    benchmark.runs["a narrow network on digits"] = {"to the first step": starts, "steps of an epoch, alone": alone} | {
+        name: list(column)
+        for name, column in zip(("epochs", "steps", "tests", "between epochs"), zip(*found, strict=True), strict=True)
+    }
+    epoch, trained, tests, gap = (statistics.median(column) for column in zip(*found, strict=True))
+    of_steps = statistics.median(alone)
+    rows = [
+        ["an epoch", epoch, None],
+        ["its steps", trained, 100 * trained / epoch],
+        ["the same steps in a loop that saves, tests and reports nothing", of_steps, 100 * of_steps / epoch],
+        ["its test", tests, 100 * tests / epoch],
+        ["between epochs", gap, 100 * gap / epoch],
+    ]
+    start = statistics.median(starts)
+    benchmark.table(
+        "What does a training take beside its steps?",
+        f"`cldfc train preact18_Al --data digits --let '{NARROW}'`, seen from outside: {start:.1f} s from the command "
+        f"to the first step, and then, in an epoch of {steps} steps:",
+        {"": "{}", "time": "{:.3f} s", "of an epoch": "{:.1f} %"},
+        rows,
+    )
+    benchmark.promise("digits, narrow: seconds to the first step", start, most=3)
+    benchmark.promise("digits, narrow: percent of an epoch between epochs", 100 * gap / epoch, most=2)
+    cost = 100 * (1 - of_steps / epoch)
+    benchmark.promise("digits, narrow: percent of an epoch for saving, testing and reporting", cost, most=2)
 
 
-def main() -> None:
-    """Print all figures."""
-    found = compare(("usual", "good", "cldfc", "bare"), STEPS)
-    for name in ("usual", "good", "cldfc"):
-        print(f"{name:<6} {BATCH / statistics.median(found[name]):8.1f} images/s")
-    for name, promise in (("usual", "4, without bfloat16 2.3"), ("good", "1.3, without bfloat16 1.0")):
-        times = ratio(found[name], found["cldfc"])
-        print(f"cldfc train against the {name} script: {times:.2f} times as fast (promise {promise})")
-    print(f"its loop against the bare step: {ratio(found['cldfc'], found['bare']):.3f} (promise 1.02)")
-    small = compare(("tenth", "data", "loader"), 8)
-    data = statistics.median(small["data"])
-    for name, step in (("ResNet-18", found["bare"]), ("a tenth of it", small["tenth"])):
-        print(f"images of a batch, share of a step of {name}: {data / statistics.median(step):.2%}")
-    for name in ("data", "loader"):
-        print(f"{name:<6} {BATCH / statistics.median(small[name]):10,.0f} images/s, alone")
+def measure(benchmark: Benchmark) -> None:
+    found = speed(benchmark)
+    images(benchmark, found)
+    together(benchmark)
+    beside_steps(benchmark)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1]) if len(sys.argv) > 1 else main()
+    main(measure, 11, side)

@@ -15,11 +15,10 @@ The busy share is the time in which a kernel or a copy runs, by torch.profiler, 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -28,27 +27,19 @@ from typing import Any
 from unittest import mock
 
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.cuda_parts.clock import Clock
 from benchmarks.cuda_parts.job import Job, compiled_from, graph_of
+from benchmarks.scripts import Steps, bare, descent_of, good, looped, plain, task_of
 from cldfc.data.catalogue import find
 from cldfc.data.data_set import DataSet
-from cldfc.data.images import Images, Split, standardise
+from cldfc.data.images import Images, Split
 from cldfc.device import Device, choose_device
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
-from cldfc.runs.training_run import prepare, train_network
+from cldfc.runs.training_run import train_network
 from cldfc.training.descent import Descent
-from cldfc.training.loop import train_epoch
-from cldfc.training.metrics import BEGINNING, Silence
-from cldfc.training.step import make_optimizer
-from cldfc.training.task import Task
 from cldfc.weights.compiled import Compiled
-from cldfc.weights.network import build_network
 
 NETWORKS = ("resnet18", "preact18_Al", "fbresnet")
 BATCHES = (128, 512)
@@ -57,10 +48,7 @@ LR = 1e-6
 """So small that no network diverges on images of noise: what a step costs does not depend on it."""
 ROUNDS, SECONDS = 5, 0.25
 """How often every side has its turn, and how long a turn is."""
-WARM, PROFILED, WORKERS = 8, 10, 4
-
-Steps = Iterator[object]
-"""Takes a training step whenever it is asked for the next value."""
+WARM, PROFILED = 8, 10
 
 
 def data(job: Job) -> DataSet:
@@ -107,108 +95,6 @@ def work(job: Job) -> None:
         with job.item(title) as found, job.timed(kind):
             recipe = change_recipe(dataset.recipe, {"batch": size, "lr": LR})
             found.update(network=name, batch=size, **measure(job, compiled[name], dataset, recipe))
-
-
-# The sides
-
-
-def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
-    """What `cldfc train` trains."""
-    torch.manual_seed(0)
-    return prepare(build_network(compiled.source, compiled.class_name), dataset, recipe, Path())
-
-
-def descent_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Descent:
-    """What takes the steps of `cldfc train`."""
-    task = task_of(compiled, dataset, recipe)
-    return Descent(task, make_optimizer(task.network, recipe))
-
-
-def looped(taken: Descent) -> Steps:
-    """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    while True:
-        yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
-
-
-def bare(task: Task) -> Steps:
-    """Forward, backward and step of the same module in the same mode, on one batch."""
-    optimizer = make_optimizer(task.network, task.recipe)
-    batch = next(iter(task.loader.train_batches(1)))
-    images = standardise(batch.pixels, task.dataset)
-    task.network.train()
-    while True:
-        loss = F.cross_entropy(task.device.scores(task.network, images), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield loss
-
-
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's CIFAR10 keeps them: an array, from which a PIL image is made for the transforms."""
-
-    def __init__(self, dataset: DataSet) -> None:
-        from torchvision.transforms import v2
-
-        images = load(dataset, Path()).train
-        self.pixels, self.labels = images.pixels.permute(0, 2, 3, 1).numpy(), images.labels.tolist()
-        mean, std = ([value / 255 for value in values] for values in (dataset.mean, dataset.std))
-        cuts = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()]
-        self.cut = v2.Compose([*cuts, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.cut(Image.fromarray(self.pixels[place])), self.labels[place]
-
-
-def plain(device: str, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Steps:
-    """The usual script."""
-    network = build_network(compiled.source, compiled.class_name).to(device).train()
-    optimizer = torch.optim.SGD(network.parameters(), LR, recipe.momentum, weight_decay=recipe.weight_decay)
-    workers = min(WORKERS, os.cpu_count() or 1)
-    options: dict[str, Any] = {"num_workers": workers, "persistent_workers": True, "pin_memory": device == "cuda"}
-    loader: Any = DataLoader(Pictures(dataset), recipe.batch, shuffle=True, drop_last=True, **options)
-    while True:
-        for images, labels in loader:
-            images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            loss = F.cross_entropy(network(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def good(device: str, compiled: Compiled, dataset: DataSet, recipe: Recipe, is_compiled: bool = False) -> Steps:
-    """The script of somebody who knows the device; augmentation is a gather, as fast scripts for CIFAR-10 have it."""
-    network: Any = build_network(compiled.source, compiled.class_name).to(device).to(memory_format=torch.channels_last)
-    network.train()
-    options: dict[str, Any] = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "fused": True}
-    optimizer = torch.optim.SGD(network.parameters(), LR, **options)
-    network = torch.compile(network) if is_compiled else network
-    images = load(dataset, Path()).train.to(torch.device(device))
-    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
-    padded = F.pad(((images.pixels - mean) / std).bfloat16(), (4, 4, 4, 4)).contiguous(
-        memory_format=torch.channels_last
-    )
-    pixels = torch.arange(32, device=device)
-    while True:
-        order = torch.randperm(len(images), device=device)
-        for shown in order[: len(images) // recipe.batch * recipe.batch].split(recipe.batch):
-            top, left = torch.randint(0, 9, (2, len(shown), 1), device=device)
-            rows, columns = top + pixels, left + pixels
-            columns = torch.where(torch.rand(len(shown), 1, device=device) < 0.5, columns.flip(1), columns)
-            batch = padded[shown[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-            with torch.autocast(device, torch.bfloat16):
-                loss = F.cross_entropy(network(batch), images.labels[shown])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss
-
-
-# What is measured of them
 
 
 @dataclass
