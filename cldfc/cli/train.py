@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -149,6 +149,7 @@ def train(
     before = busy_now()
     with errors(), stopping():
         refuse_both("--quiet", quiet, "--json", as_json)
+        _check_compile(compile)
         from cldfc.plan import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
         from cldfc.runs.environment import command_line
         from cldfc.runs.run_folder import asked_folder
@@ -213,6 +214,14 @@ def train(
         from cldfc.training.processes import end_process
 
         end_process()
+
+
+def _check_compile(word: str | None) -> None:
+    """Raises UsageError where something else follows `--compile`, such as the spec."""
+    from cldfc.recipe import Compile
+
+    if word is not None and word not in get_args(Compile):
+        raise UsageError(f"`--compile` is followed by `{word}`, not by auto, on or off", "write `--compile on`")
 
 
 def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:
