@@ -98,7 +98,7 @@ def work(job: Job) -> None:
     kinds: dict[str, tuple[Callable[..., dict[str, Any]], float]] = {
         "eager": (eager, 20.0),
         "outside": (outside, 25.0),
-        "compiled": (through_compile, 75.0),
+        "compiled": (through_compile, 95.0),
     }
     titles = {f"{kind} {name} {size}": (kind, name, size) for kind, name, size in jobs}
     for title in job.to_do(titles):

