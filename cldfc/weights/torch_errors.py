@@ -27,7 +27,7 @@ def lacks_memory(error: BaseException) -> bool:
     )
 
 
-def is_of_compiling(error: BaseException) -> bool:
+def _is_of_compiling(error: BaseException) -> bool:
     return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
 
 
@@ -40,7 +40,7 @@ def why_not_compiled(error: BaseException) -> str:
     if lacks_memory(error):
         return f"needs more memory than there is{amount_of(error)}"
     inner: BaseException = getattr(error, "inner_exception", error)
-    if is_of_compiling(error) and _DEPENDS.search(str(inner)):
+    if _is_of_compiling(error) and _DEPENDS.search(str(inner)):
         return "cannot compile the network: how long it iterates depends on the data, as in `solve` and `fix`"
     lines = str(inner).strip().splitlines() or [type(inner).__name__]
     # What the C++ compiler says, if it says something.
@@ -86,7 +86,7 @@ def refusals(what: str = "the network") -> Generator[None]:
                 "torch has multiplied matrices in this process before, by algorithms that are not deterministic",
                 "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before the process starts, or train in a new one",
             ) from error
-        if is_of_compiling(error):
+        if _is_of_compiling(error):
             raise UsageError(
                 f"torch.compile {why_not_compiled(error)}",
                 "leave `--compile` out; on a CPU it needs a C++ compiler such as g++, and Python's headers",
