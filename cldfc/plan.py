@@ -213,7 +213,7 @@ def start_run(
         for note in (*notes(plan.network.simplified), *stem_remarks(plan)):
             heard.say(note)
         if plan.recipe.compile == "on":
-            heard.say("torch.compile: the first step takes half a minute or more")
+            heard.say("torch.compile takes half a minute or more")
         plan = plan_by_files(plan, heard)
         compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
