@@ -28,6 +28,7 @@ from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
 from cldfc.training.task import Task
+from cldfc.training.trial import compile_task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network
 
@@ -104,9 +105,10 @@ def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
     return prepare(build_network(compiled.source, compiled.class_name), dataset, recipe, Path())
 
 
-def descent_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Descent:
+def descent_of(compiled: Compiled, dataset: DataSet, recipe: Recipe, is_compiled: bool = False) -> Descent:
     """What takes the steps of `cldfc train`."""
     task = task_of(compiled, dataset, recipe)
+    task = compile_task(task) if is_compiled else task
     return Descent(task, make_optimizer(task.network, recipe))
 
 

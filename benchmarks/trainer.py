@@ -57,7 +57,7 @@ NARROW = "c = 16, 32, 64, 128"
 EPOCHS = 8
 TOGETHER = 6.0
 """Seconds of a turn in which two trainings compute at once."""
-CLDFC, CLDFC_COMPILED, BARE = "cldfc train", "cldfc train --compile", "bare step"
+CLDFC, CLDFC_COMPILED, BARE = "cldfc train", "cldfc train --compile on", "bare step"
 IMAGES, LOADER, BARE_TENTH, OF_DIGITS = (
     "images",
     "DataLoader",
@@ -93,7 +93,7 @@ def side(name: str, is_quick: bool) -> Work:
         GOOD: lambda: good("cpu", of_18(), DATA, recipe),
         COMPILED: lambda: good("cpu", of_18(), DATA, recipe, is_compiled=True),
         CLDFC: lambda: looped(descent_of(of_18(), DATA, recipe)),
-        CLDFC_COMPILED: lambda: looped(descent_of(of_18(), DATA, change_recipe(recipe, {"compile": True}))),
+        CLDFC_COMPILED: lambda: looped(descent_of(of_18(), DATA, recipe, is_compiled=True)),
         BARE: lambda: bare(task_of(of_18(), DATA, recipe)),
         BARE_TENTH: lambda: bare(task_of(tenth(), DATA, recipe)),
         IMAGES: lambda: only_images(task_of(tenth(), DATA, recipe)),

@@ -212,8 +212,8 @@ def start_run(
         heard = around if setting.processes.is_first else replace(around, say=ignore, warn=ignore)
         for note in (*notes(plan.network.simplified), *stem_remarks(plan)):
             heard.say(note)
-        if plan.recipe.compile:
-            heard.say("torch.compile: the first step takes half a minute or more")
+        if plan.recipe.compile == "on":
+            heard.say("torch.compile takes half a minute or more")
         plan = plan_by_files(plan, heard)
         compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from cldfc.diagnostics import UsageError, choices, first_error
 from cldfc.files import read_text
@@ -26,6 +26,9 @@ _MOST_DIGITS = 300
 
 Part = Literal["validation", "test"]
 """A part of a data set that a network is tested on."""
+
+Compile = Literal["auto", "on", "off"]
+"""Whether training steps go through torch.compile; `auto`: where that pays, as measured before a training."""
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True):
@@ -71,10 +74,15 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_at
     """Whether batch norm takes its statistics over the whole batch where several processes share it."""
     precise: bool = False
     """Whether everything is computed in float32 by deterministic algorithms, and not as fast as the device can."""
-    compile: bool = False
-    """Whether the training step goes through torch.compile, which takes a while at the start."""
+    compile: Compile = "auto"
+    """Whether training steps go through torch.compile: on, off or, by measuring, auto."""
     seed: int = Field(default=0, ge=0, lt=2**16)
     """Where the initial weights, the hold-out, the batch order and the augmentation are drawn from."""
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def reads_switch(cls, value: object) -> object:
+        return _without_switch(value)
 
     @model_validator(mode="after")
     def keeps_learning(self) -> Self:
@@ -82,6 +90,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_at
         if self.schedule == "step" and drops * math.log10(self.drop_by) > _MOST_DIGITS:
             raise ValueError(f"after {drops:,} drops by {self.drop_by:g} the learning rate would be 0")
         return self
+
+
+def _without_switch(compile: object) -> object:
+    """What earlier releases wrote as true or false, in a word."""
+    return {True: "on", False: "off"}[compile] if isinstance(compile, bool) else compile
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
@@ -102,6 +115,8 @@ def _check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Reci
 def other_fields(before: Mapping[str, object], recipe: Recipe) -> list[str]:
     """`lr 0.1, not 0.2`: the fields in which a recipe is another one than it was; as far as they are known."""
     now = recipe.model_dump(mode="json")
+    if "compile" in before:
+        before = {**before, "compile": _without_switch(before["compile"])}
     names = (name for name in before if name in now and before[name] != now[name])
     return [f"{name.replace('_', ' ')} {before[name]}, not {now[name]}" for name in names]
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cldfc.network.cost import Cost
     from cldfc.network.graph import Graph
     from cldfc.plan import Surroundings
-    from cldfc.recipe import Recipe
+    from cldfc.recipe import Compile, Recipe
     from cldfc.runs.evaluate import Evaluation
     from cldfc.runs.listing import State
     from cldfc.runs.run_folder import RunFolder, RunRecord
@@ -229,7 +229,7 @@ class Spec:
         patience: int | None = None,
         seed: int | None = None,
         precise: bool = False,
-        compile: bool = False,
+        compile: Compile | bool | None = None,
         recipe: str | os.PathLike[str] | Mapping[str, object] | None = None,
         device: str | None = None,
         workers: int | None = None,
@@ -261,7 +261,7 @@ class Spec:
             fields |= recipe if isinstance(recipe, Mapping) else read_recipe(Path(recipe)).changes
         options = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
         options |= {"holdout": holdout, "patience": patience, "seed": seed}
-        options |= {"precise": precise or None, "compile": compile or None}
+        options |= {"precise": precise or None, "compile": compile}
         fields |= {name: value for name, value in options.items() if value is not None}
         with generators_kept():
             result = start_run(self.origin, data, self.changes, fields, folder, "", around)

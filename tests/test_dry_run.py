@@ -88,8 +88,24 @@ def test_the_folder_is_the_next_one(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "value"),
+    [([], "auto"), (["--compile"], "on"), *((["--compile", word], word) for word in ("auto", "on", "off"))],
+)
+def test_compile_is_a_word_or_stands_alone(tmp_path, words, value):
+    found = plan(SPEC, "--data", "digits", *words)
+    assert found["recipe"]["compile"] == plan(SPEC, *words, "--data", "digits")["recipe"]["compile"] == value
+    assert found["origins"]["compile"] == ("command line" if words else "default of cldfc")
+    (tmp_path / "old.toml").write_text("compile = true\n")
+    assert plan(SPEC, "--data", "digits", "--recipe", "old.toml")["recipe"]["compile"] == "on"
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--compile", SPEC, "--data", "digits"],
+            f"`--compile` is followed by `{SPEC}`, not by auto, on or off\n  = help: write `--compile on`",
+        ),
         (["--resume", "run", "--dry-run"], "--dry-run cannot be used with `--resume`"),
         ([SPEC, "--dry-run"], "`--data` is missing"),
         ([SPEC, "--data", "digits", "--recipe", "nowhere.toml"], "cannot read `nowhere.toml`"),

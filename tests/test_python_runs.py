@@ -217,6 +217,7 @@ def test_a_run_is_loaded_without_torch(run):
     [
         ({"data": "ImageNette"}, "folder:PATH"),
         ({"epochs": 0}, "`epochs` cannot be 0"),
+        ({"compile": "fast"}, "`compile` cannot be 'fast': it must be 'auto', 'on' or 'off'"),
         ({"recipe": {"epoch": 1}}, "did you mean `epochs`"),
         ({"recipe": "no_such.toml"}, "cannot read `no_such.toml`"),
         ({"name": "a", "output": "b"}, "both say where the run goes"),

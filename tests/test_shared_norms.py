@@ -102,12 +102,63 @@ def test_over_several_processes(monkeypatch):
     plain, images = build(compile_text(STEPS)), torch.randn(4, 2, 5, 6)
     together = build(compile_text(STEPS))
     together.load_state_dict(plain.state_dict())
-    synchronise_norms(together)
+    synchronise_norms(together, "cpu")
     for _ in range(2):
         assert torch.allclose(plain(images), together(images), atol=1e-5)
     for name, tensor in plain.state_dict().items():
         assert torch.allclose(tensor, together.state_dict()[name], atol=1e-5), name
     assert torch.allclose(plain.eval()(images), together.eval()(images), atol=1e-5)
+
+
+FROZEN = STEPS.replace("tanh ∘ bn@1(x@i-1)", "tanh ∘ bn fixed(x@i-1)").replace(
+    "avgpool ∘ bn@1(x@3)", "avgpool ∘ bn(x@3)"
+)
+KINDS = {"plain": STEPS.replace("bn@1", "bn"), "shared": STEPS, "frozen": FROZEN}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_cuda_plain_norms_are_those_of_torch(kind, monkeypatch):
+    """In one process they compute what they did; names, order, tensors and modules stay. The others remain ours."""
+    monkeypatch.setattr("cldfc.training.processes.all_reduce", lambda tensor: None)
+    monkeypatch.setattr("cldfc.training.processes.get_world_size", lambda: 1)
+    torch.manual_seed(4)
+    plain, images = build(compile_text(KINDS[kind])), torch.randn(4, 2, 5, 6)
+    together = build(compile_text(KINDS[kind]))
+    together.load_state_dict(plain.state_dict())
+    state, parameters = together.state_dict(), dict(together.named_parameters())
+    norms = [module for module in together.modules() if isinstance(module, nn.BatchNorm2d)]
+    synchronise_norms(together, "cuda")
+    assert norms and all(type(norm) is nn.SyncBatchNorm for norm in norms)
+    assert [norm for norm in together.modules() if type(norm) is nn.SyncBatchNorm] == norms
+    found = together.state_dict()
+    assert list(found) == list(state) == list(plain.state_dict())
+    assert all(found[name].data_ptr() == tensor.data_ptr() for name, tensor in state.items())
+    assert {n: id(p) for n, p in together.named_parameters()} == {n: id(p) for n, p in parameters.items()}
+    assert torch.equal(copy.deepcopy(plain).eval()(images), together.eval()(images))
+    together.train()
+    for _ in range(2):
+        one, other = plain(images), together(images)
+        assert torch.allclose(one, other, atol=1e-5)
+        one.sum().backward()
+        other.sum().backward()
+    for (name, parameter), mine in zip(plain.named_parameters(), together.parameters(), strict=True):
+        assert torch.allclose(parameter.grad, mine.grad, atol=1e-4), name
+    for name, tensor in plain.state_dict().items():
+        assert torch.allclose(tensor, together.state_dict()[name], atol=1e-5), name
+    assert torch.allclose(plain.eval()(images), together.eval()(images), atol=1e-5)
+    build(compile_text(KINDS[kind])).load_state_dict(found)
+
+
+def test_a_norm_of_torch_is_what_torch_makes_of_one():
+    """Attribute for attribute; and torch's own conversion fails where scale and shift are buffers."""
+    ours = nn.Sequential(nn.BatchNorm2d(3, eps=1e-3, momentum=0.2), nn.BatchNorm2d(3, affine=False)).eval()
+    theirs = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(ours))
+    synchronise_norms(ours, "cuda")
+    for mine, made in zip(ours, theirs, strict=True):
+        assert mine.__dict__.keys() == made.__dict__.keys() and repr(mine) == repr(made)
+        assert mine.process_group is None and mine.training == made.training
+    with pytest.raises(TypeError, match="cannot assign"):
+        nn.SyncBatchNorm.convert_sync_batchnorm(build(compile_text(FROZEN)))
 
 
 FAULTS = {

@@ -7,7 +7,7 @@ Sides, all with the same generated module on the same random images of 3 Ã— 32 Ã
 - bare: forward, backward and step of the same module in the same mode on one batch that is already there;
 - plain: the usual script, float32, a DataLoader with torchvision's transforms;
 - good: bfloat16, channels-last, images on the device, augmented there, the loss never waited for; also through
-  torch.compile, and then the loop with `--compile` beside it.
+  torch.compile, and then the loop with `--compile on` beside it, and what `--compile auto` says.
 
 The busy share is the time in which a kernel or a copy runs, by torch.profiler, over the time of a step without it.
 """
@@ -35,10 +35,13 @@ from cldfc.data.catalogue import find
 from cldfc.data.data_set import DataSet
 from cldfc.data.images import Images, Split
 from cldfc.device import Device, choose_device
+from cldfc.output import ignore
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
 from cldfc.runs.training_run import train_network
+from cldfc.training import trial
 from cldfc.training.descent import Descent
+from cldfc.training.trial import choose_compile
 from cldfc.weights.compiled import Compiled
 
 NETWORKS = ("resnet18", "preact18_Al", "fbresnet")
@@ -83,7 +86,7 @@ def work(job: Job) -> None:
     kinds: dict[str, tuple[Callable[..., dict[str, Any]], float]] = {
         "eager": (eager, 20.0),
         "outside": (outside, 25.0),
-        "compiled": (through_compile, 75.0),
+        "compiled": (through_compile, 95.0),
     }
     titles = {f"{kind} {name} {size}": (kind, name, size) for kind, name, size in jobs}
     for title in job.to_do(titles):
@@ -134,11 +137,11 @@ def eager(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> dic
 
 
 def through_compile(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> dict[str, Any]:
-    """The good script through torch.compile, and the loop with and without `--compile`."""
+    """The good script through torch.compile, the loop with and without it, and what is said before a long training."""
     device = choose_device()
     quick = mock.patch.object(torch, "compile", partial(torch.compile, backend="eager"))
     with quick if job.is_tiny else nullcontext():
-        through = descent_of(compiled, dataset, change_recipe(recipe, {"compile": True}))
+        through = descent_of(compiled, dataset, recipe, is_compiled=True)
         sides = {
             "loop": Side(looped(descent_of(compiled, dataset, recipe)), device),
             "good, compiled": Side(good(job.device, compiled, dataset, recipe, is_compiled=True), device),
@@ -146,7 +149,10 @@ def through_compile(job: Job, compiled: Compiled, dataset: DataSet, recipe: Reci
         }
         found = alternate(job, sides, recipe.batch)
         refuse_launched(job, through)
-        return found
+        said: list[str] = []
+        with mock.patch.multiple(trial, LONG=0.0, TRIED_ON=job.device):
+            choose_compile(task_of(compiled, dataset, recipe), None, said.append, ignore)
+        return {**found, "auto": said[0].partition(": ")[2]}
 
 
 def refuse_launched(job: Job, taken: Descent) -> None:

@@ -134,10 +134,12 @@ def of_speed(items: Items) -> list[str]:
             *(speed(i, side) for side in sides),
             f"{i['loop_against'][sides[1]]:.2f}",
             f"{i['first_step'][sides[1]]:.0f} s",
+            i["auto"],
         ]
         for i in compiled
     ]
-    titles = ["network", "batch", *(f"{side}, images/s" for side in sides), "loop / good, compiled", "compiling"]
+    titles = ["network", "batch", *(f"{side}, images/s" for side in sides), "loop / good, compiled"]
+    titles += ["compiling", "`auto` says"]
     lines += table(titles, rows)
     rows = [[i["network"], str(i["batch"]), *timings(i)] for i in outside]
     return lines + table(["network", "batch", *TIMINGS], rows)

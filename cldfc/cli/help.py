@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -19,10 +19,8 @@ from cldfc.output import printed, say
 # Where click has it depends on the release of typer.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 
-_NEWEST = ""
-"""The value of an option that may stand without one."""
-_BARE = {"train": ("--resume",)}
-"""By command, the options that may."""
+_BARE: Mapping[str, Mapping[str, str]] = {"train": {"--resume": "", "--compile": "on"}}
+"""By command, the options that may stand without a value, and what that means."""
 DATA_SETS = "{data sets}"
 """What stands in a help for the names of all data sets."""
 _LARGEST = 2**31
@@ -34,7 +32,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The command line, on which some options may stand without a value."""
-        return super().parse_args(ctx, list(_with_values(args, _BARE.get(self.name or "", ()))))
+        return super().parse_args(ctx, list(_with_values(args, _BARE.get(self.name or "", {}))))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] SPEC [OTHER]`, as the first line has it."""
@@ -56,12 +54,12 @@ class Command(TyperCommand):
         return "\n".join(printed(super().get_help(ctx).split("\n")))
 
 
-def _with_values(arguments: Sequence[str], bare: Sequence[str]) -> Iterator[str]:
+def _with_values(arguments: Sequence[str], bare: Mapping[str, str]) -> Iterator[str]:
     """The command line with a value for each option that stands without one."""
     for at, argument in enumerate(arguments):
         yield argument
         if argument in bare and (at + 1 == len(arguments) or arguments[at + 1].startswith("-")):
-            yield _NEWEST
+            yield bare[argument]
 
 
 def _is_option(parameter: Any) -> bool:

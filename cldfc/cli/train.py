@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -27,6 +27,7 @@ from cldfc.cli.options import (
     complete_data,
     complete_run,
     errors,
+    one_of_words,
     refuse_both,
     spec_argument,
     stopping,
@@ -98,7 +99,14 @@ def train(
         bool, switch("--sync-bn", "Under torchrun: synchronise batch-norm statistics across processes.")
     ] = False,
     precise: Annotated[bool, switch("--precise", "Use float32 and deterministic algorithms (slower).")] = False,
-    compile: Annotated[bool, switch("--compile", "Use torch.compile (slow to start).")] = False,
+    compile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Use torch.compile: `on`, `off`, or `auto`, the default: on CUDA, where it is measured to pay.",
+            autocompletion=one_of_words("auto", "on", "off"),
+        ),
+    ] = None,
     recipe_file: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.")
     ] = None,
@@ -134,13 +142,14 @@ def train(
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
     fields |= {"holdout": holdout, "patience": patience, "seed": seed}
-    fields |= {"sync_bn": sync_bn or None, "precise": precise or None, "compile": compile or None}
+    fields |= {"sync_bn": sync_bn or None, "precise": precise or None, "compile": compile}
     options = {name: value for name, value in fields.items() if value is not None}
     made_with: dict[str, object] = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
     made_with |= {"--input": input, "--classes": classes}
     before = busy_now()
     with errors(), stopping():
         refuse_both("--quiet", quiet, "--json", as_json)
+        _check_compile(compile)
         from cldfc.plan import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
         from cldfc.runs.environment import command_line
         from cldfc.runs.run_folder import asked_folder
@@ -205,6 +214,14 @@ def train(
         from cldfc.training.processes import end_process
 
         end_process()
+
+
+def _check_compile(word: str | None) -> None:
+    """Raises UsageError where something else follows `--compile`, such as the spec."""
+    from cldfc.recipe import Compile
+
+    if word is not None and word not in get_args(Compile):
+        raise UsageError(f"`--compile` is followed by `{word}`, not by auto, on or off", "write `--compile on`")
 
 
 def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:

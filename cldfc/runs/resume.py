@@ -130,7 +130,7 @@ def resume_network(
     for remark in interrupted.remarks:
         warn(remark)
     with locked(run) if processes.is_first else nullcontext() as lock:
-        task = prepare_training(compiled, dataset, record.recipe, setting, record.side_by_side)
+        task = prepare_training(compiled, dataset, record.recipe, setting, record)
         optimizer = make_optimizer(task.network, record.recipe)
         # What may refuse the run comes before what moves something of it.
         before = read_environment(run.environment) if processes.is_first else Environment()
@@ -253,6 +253,7 @@ def _warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, 
     pairs = (
         ("torch", record.torch, torch.__version__),
         ("device", record.device, str(task.device)),
+        ("step", *("compiled" if is_so else "not compiled" for is_so in (_was_compiled(record), task.is_compiled))),
         ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
         ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
     )
@@ -261,6 +262,11 @@ def _warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, 
     for name, before, now in pairs:
         if before != now:
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")
+
+
+def _was_compiled(record: RunRecord) -> bool:
+    """Whether steps went through torch.compile; earlier releases say so by the recipe alone."""
+    return record.torch_compile or record.recipe.compile == "on"
 
 
 def _restore_chosen(run: RunFolder, position: TrainingPosition, choice: Choice, warn: _Warn) -> None:

@@ -161,6 +161,8 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
     side_by_side: dict[str, Annotated[int, Field(ge=2, le=_MOST_BESIDE)]] = Field(default={}, max_length=_MOST_SHAPES)
     """How many small maps lie side by side in convolutions of a shape, as was measured; empty in earlier releases."""
+    torch_compile: bool = False
+    """Whether steps went through torch.compile, as was measured or wished; earlier releases do not say it."""
 
     @model_validator(mode="after")
     def is_of_one_piece(self) -> Self:

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +28,7 @@ from cldfc.training.metrics import BEGINNING, Epoch, TrainingPosition, chosen_ep
 from cldfc.training.processes import ALONE, Processes, synchronise_norms
 from cldfc.training.step import make_optimizer
 from cldfc.training.task import Task
+from cldfc.training.trial import choose_compile
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_fitting, count_parameters
 from cldfc.weights.small_maps import Counts, find_narrow, lay_side_by_side, measure_counts, speed_up_small_maps
@@ -104,12 +104,17 @@ def train_on(
 
 
 def prepare_training(
-    compiled: Compiled, dataset: DataSet, recipe: Recipe, setting: TrainingSetting, side_by_side: Counts | None = None
+    compiled: Compiled, dataset: DataSet, recipe: Recipe, setting: TrainingSetting, record: RunRecord | None = None
 ) -> Task:
-    """The network, with weights drawn anew, and all that it is trained with. Raises UsageError."""
+    """The network, with weights drawn anew, and all that it is trained with. Raises UsageError.
+
+    What depends on measurements is as it was recorded; without a record it is measured.
+    """
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
-    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes, side_by_side, setting.say)
+    beside = record and record.side_by_side
+    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes, beside, setting.say)
+    task = choose_compile(task, record and record.torch_compile, setting.say, setting.progress.status)
     return replace(task, compiled=compiled)
 
 
@@ -145,11 +150,8 @@ def prepare(
         # What is drawn within the network, such as by dropout, is to differ.
         torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
         if recipe.sync_bn:
-            synchronise_norms(network)
+            synchronise_norms(network, device.kind)
         trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
-    if recipe.compile:
-        compile: Any = torch.compile
-        trained = compile(trained, dynamic=False)
     return Task(network, loader, dataset, recipe, device, trained, processes, side_by_side=counts)
 
 
@@ -200,6 +202,7 @@ def _record_of(task: Task, class_name: str, command: str) -> RunRecord:
         std=task.dataset.std,
         chosen_by=task.choice,
         side_by_side=dict(task.side_by_side),
+        torch_compile=task.is_compiled,
         fingerprint=task.dataset.fingerprint,
         digests=digests_of(task.dataset.name),
         skipped_files=task.dataset.skipped,

@@ -44,10 +44,19 @@ class SumOverProcesses(torch.autograd.Function):
         return SumOverProcesses.forward(ctx, gradient)
 
 
-def synchronise_norms(network: nn.Module) -> None:
-    """Let every batch norm of a network take its statistics over all processes."""
+def synchronise_norms(network: nn.Module, kind: str) -> None:
+    """Let every batch norm of a network take its statistics over all processes, on devices of a kind.
+
+    On CUDA a norm becomes torch's own, which has no form for a CPU. Modules, tensors and names stay what they are.
+    """
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
+        if type(module) is not nn.BatchNorm2d:
+            continue
+        if kind == "cuda":
+            # `convert_sync_batchnorm` makes new modules, and fails where scale and shift are buffers, as of `bn fixed`.
+            module.__class__ = cast(Any, nn.SyncBatchNorm)
+            cast(nn.SyncBatchNorm, module).process_group = None
+        else:
             module.__class__ = SynchronisedBatchNorm2d
     generated = type(network).forward.__globals__
     if "shared_norm" in generated:

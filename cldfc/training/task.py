@@ -36,6 +36,8 @@ class Task:
     """What the compiler knows of the network, for words about it."""
     side_by_side: Counts = field(default_factory=dict[str, int])
     """How many small maps lie side by side in convolutions, by their shapes."""
+    is_compiled: bool = False
+    """Whether `trained` goes through torch.compile."""
 
     @property
     def choice(self) -> Choice:

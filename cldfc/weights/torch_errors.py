@@ -27,6 +27,26 @@ def lacks_memory(error: BaseException) -> bool:
     )
 
 
+def _is_of_compiling(error: BaseException) -> bool:
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+_DEPENDS = re.compile(r"data[- ]dependent|Tensor\.item", re.IGNORECASE)
+"""What torch says of a branch or a loop that needs a number from the device."""
+
+
+def why_not_compiled(error: BaseException) -> str:
+    """What torch.compile has failed at, in words that follow its name: `cannot compile the network: …`."""
+    if lacks_memory(error):
+        return f"needs more memory than there is{amount_of(error)}"
+    inner: BaseException = getattr(error, "inner_exception", error)
+    if _is_of_compiling(error) and _DEPENDS.search(str(inner)):
+        return "cannot compile the network: how long it iterates depends on the data, as in `solve` and `fix`"
+    lines = str(inner).strip().splitlines() or [type(inner).__name__]
+    # What the C++ compiler says, if it says something.
+    return f"cannot compile the network: {next((line for line in lines if 'fatal error' in line), lines[0])}"
+
+
 @contextmanager
 def within_memory(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
     """Raises UsageError, which says what did not fit, where there is not enough memory."""
@@ -66,13 +86,9 @@ def refusals(what: str = "the network") -> Generator[None]:
                 "torch has multiplied matrices in this process before, by algorithms that are not deterministic",
                 "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before the process starts, or train in a new one",
             ) from error
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            inner: Exception = getattr(error, "inner_exception", error)
-            lines = str(inner).strip().splitlines() or [type(inner).__name__]
-            # What the C++ compiler says, if it says something.
-            reason = next((line for line in lines if "fatal error" in line), lines[0])
+        if _is_of_compiling(error):
             raise UsageError(
-                f"torch.compile cannot compile the network: {reason}",
+                f"torch.compile {why_not_compiled(error)}",
                 "leave `--compile` out; on a CPU it needs a C++ compiler such as g++, and Python's headers",
             ) from error
         raise

@@ -6,8 +6,12 @@ With CLDFC_CUDA_REHEARSAL=1 the CPU stands for the device, so that a mistake of 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +39,15 @@ from cldfc.runs.run_folder import RunFolder, read_record
 from cldfc.runs.training_run import prepare, train_network
 from cldfc.syntax.read import read_source
 from cldfc.trained import Format, export_run, folded_network, trained_code
+from cldfc.training import trial
 from cldfc.training.checkpoint_folder import list_checkpoints
 from cldfc.training.descent import Descent
 from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.state import generators, restore_generators
 from cldfc.training.step import LAUNCHED, WAITS, Captured, make_optimizer
-from cldfc.training.task import Diverged
+from cldfc.training.task import Diverged, Task
+from cldfc.training.trial import choose_compile, compile_task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network
 
@@ -444,6 +450,73 @@ def test_a_training_is_compiled(tmp_path: Path) -> None:
     except UsageError as error:
         pytest.skip(f"torch.compile has no compiler here: {error.message}")
     assert evaluate_run(run, trained_code).score.accuracy > 0.9
+
+
+@pytest.fixture
+def compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a rehearsal torch traces a network, and computes it as it is: compiling for the CPU takes too long."""
+    if not HAS_CUDA:
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+
+
+def steps_of(task: Task, count: int) -> dict[str, torch.Tensor]:
+    """What a network has come to after some steps, captured if that can be."""
+    taken = Descent(task, make_optimizer(task.network, task.recipe))
+    with task.device.switches():
+        taken.begin(1, 0)
+        for _ in range(count):
+            taken.launch(0, False)
+        losses = [taken.read().loss for _ in range(count)]
+    return {"loss": torch.tensor(losses), **task.network.state_dict()}
+
+
+@pytest.mark.usefixtures("compiles")
+def test_a_compiled_step_in_a_graph_is_the_step_itself(captures: list[bool]) -> None:
+    """Up to rounding: in float32, with a norm, and by a graph from the fourth step on."""
+    tasks: list[Task] = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        tasks.append(prepare(build_network(WITHOUT_DROPOUT, "Small"), find(IMAGES), PRECISE, Path()))
+    plain, through = steps_of(tasks[0], STEPS), steps_of(compile_task(tasks[1]), STEPS)
+    assert captures == [True, True] * HAS_CUDA
+    for name, tensor in plain.items():
+        torch.testing.assert_close(through[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.usefixtures("compiles")
+def test_what_compiling_gains_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a training, which it leaves no trace in; and a resumed one takes the same way."""
+    monkeypatch.setattr(trial, "LONG", 0.0)
+    monkeypatch.setattr(trial, "TRIED_ON", choose_device().kind)
+    task, heard = prepare(build_network(SMALL, "Small"), find(IMAGES), RECIPE, Path()), list[str]()
+    before, states = {name: t.clone() for name, t in task.network.state_dict().items()}, generators()
+    choose_compile(task, None, heard.append, lambda what: None)
+    assert re.fullmatch(r"torch\.compile: (.* times as fast, used|.* not used; it took .* s to find out)", *heard)
+    assert states == generators()
+    for name, tensor in task.network.state_dict().items():
+        assert torch.equal(before[name], tensor), name
+    monkeypatch.setattr(trial, "GAIN", 0.0)
+    made = learn(tmp_path / "run")
+    assert read_record(RunFolder(made)).torch_compile
+    assert evaluate_run(made, trained_code).score.accuracy > 0.9
+
+
+@cuda_alone
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="it needs two CUDA devices")
+def test_two_devices_with_norms_of_torch_train_as_one(tmp_path: Path) -> None:
+    """`--sync-bn` under torchrun, in float32, with norms of all kinds."""
+    (tmp_path / "net.cldf").write_text(SPEC.replace("relu ∘ bn ∘ A", "relu ∘ bn@1 ∘ A"), encoding="utf-8")
+    words = ["cldfc", "train", "net.cldf", "--data", IMAGES, "--epochs", "1", "--lr", "0.01", "--precise", "--quiet"]
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name, before in (("one", []), ("two", torchrun)):
+        command = [sys.executable, "-m", *before, *words, "--sync-bn", "-o", name]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(newest(tmp_path / name) / "tensors.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name in (name for name in one if name.startswith("network.")):
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-3, msg=name)
 
 
 @cuda_alone

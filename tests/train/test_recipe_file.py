@@ -28,6 +28,7 @@ OTHER = Recipe(
     shift_columns=2,
     flip=True,
     sync_bn=True,
+    compile="off",
     seed=11,
 )
 
@@ -69,6 +70,8 @@ def test_every_field_has_its_place(file: Path) -> None:
         ("lr = nan", "my.toml, line 2: `lr` cannot be nan", "`lr`: Learning rate"),
         ("weight_decay = inf", "my.toml, line 2: `weight_decay` cannot be inf", "`weight_decay`: Weight decay"),
         ("clip = -inf", "my.toml, line 2: `clip` cannot be -inf", "`clip`: Largest"),
+        ('compile = "fast"', "my.toml, line 2: `compile` cannot be 'fast': it must be 'auto', 'on'", "by measuring"),
+        ("compile = 1", "my.toml, line 2: `compile` cannot be 1: it must be 'auto', 'on' or 'off'", "by measuring"),
         ("batch = 1", "my.toml, line 2: `batch` cannot be 1: it must be at least 2", "`batch`: Images per step"),
         ("lr = 1979-05-27", "my.toml, line 2: `lr` cannot be datetime.date", "`lr`: Learning rate"),
         (
