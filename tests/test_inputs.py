@@ -86,7 +86,7 @@ def test_an_output_may_be_numbers_that_are_no_scores():
     ("lines", "what"),
     [
         (MAP, "the output `u` is a map"),
-        (["input f : 3 × 8 × 8", "output y : 3 numbers", "y = linear ∘ avgpool(f)"], "is a vector of numbers"),
+        (["input f : 3 × 8 × 8", "output y : 3 numbers", "y = linear ∘ avgpool(f)"], "is of numbers, no scores"),
         (
             ["input f : 3 × 8 × 8", "output h : 2", "output y : 2", "h = linear ∘ avgpool(f)", "y = h"],
             "several outputs",
@@ -354,16 +354,18 @@ def test_pictures_and_pages_know_all_of_it(lines):
     assert r"\Require" in emit_latex(network.written)
 
 
-ENDS = ROOT / "tests" / "golden" / "ends" / "two_ends.cldf"
+FOLDER = ROOT / "tests" / "golden" / "ends"
+ENDS, CONDITIONED = FOLDER / "two_ends.cldf", FOLDER / "conditioned.cldf"
 
 
-def test_code_text_and_algorithm_of_all_kinds_of_ends(golden):
-    network = Compilation(read_source(ENDS))
-    golden(ENDS.with_suffix(".py"), network.code())
-    golden(ENDS.with_suffix(".tex"), emit_latex(network.simplified))
+@pytest.mark.parametrize("path", [ENDS, CONDITIONED], ids=lambda path: path.stem)
+def test_code_text_and_algorithm_of_all_kinds_of_ends(golden, path):
+    network = Compilation(read_source(path))
+    golden(path.with_suffix(".py"), network.code())
+    golden(path.with_suffix(".tex"), emit_latex(network.simplified))
     stream = io.StringIO()
     show_network(network.simplified, Console(file=stream, width=100, highlight=False))
-    golden(ENDS.with_suffix(".txt"), "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
+    golden(path.with_suffix(".txt"), "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
     assert verify_forms(network, candidates_of(network), 1e-12).agrees
 
 
@@ -399,6 +401,10 @@ def test_a_pyramid_takes_its_sizes_from_what_it_is_added_to():
     [
         "output u : 1 × H × W",
         "output y : 3 numbers",
+        "output e : 1 number",
+        "input t : 3 numbers",
+        "input σ@i : 1 number for i = 1..8",
+        "input t@ℓ : (2 * ℓ) numbers",
         "input f : 1 × H/2 × (2 * N - 1)",
         "input f@ℓ : 1 × H@ℓ × W@ℓ",
         "input f@t : 3 × 32 × 32 for t = 1..T",
