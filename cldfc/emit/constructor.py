@@ -310,7 +310,7 @@ def drop_path_lines() -> list[str]:
     ]
 
 
-def join_lines() -> list[str]:
+def _join_lines() -> list[str]:
     """`join`, for a `concat` of maps and of what is spread over them."""
     return [
         "def join(*members: torch.Tensor) -> torch.Tensor:",
@@ -510,7 +510,7 @@ def initialisers(graph: Graph) -> list[str]:
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
     if any(isinstance(node.operator, Concat) and node.operator.members == "mixed" for node in graph.nodes()):
-        lines += join_lines()
+        lines += _join_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):
         if any(isinstance(node.operator, kind) for node in graph.nodes()):
             lines += write()

@@ -74,7 +74,7 @@ _CHECKERS: Mapping[str, Sequence[str]] = {
         '    """Raise ValueError for an input that has not so many numbers for each image."""',
         "    if x.shape[1:] != sizes:",
         '        message = f"{name} has the shape {tuple(x.shape)}"',
-        "        raise ValueError(f\"{message}, not (batch, {', '.join(map(str, sizes))})\")",
+        "        raise ValueError(f\"{message}, not (batch, {', '.join(str(size) for size in sizes)})\")",
     ],
     "check_count": [
         *python.call(

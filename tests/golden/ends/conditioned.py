@@ -40,7 +40,7 @@ def check_numbers(name: str, x: torch.Tensor, *sizes: int) -> None:
     """Raise ValueError for an input that has not so many numbers for each image."""
     if x.shape[1:] != sizes:
         message = f"{name} has the shape {tuple(x.shape)}"
-        raise ValueError(f"{message}, not (batch, {', '.join(map(str, sizes))})")
+        raise ValueError(f"{message}, not (batch, {', '.join(str(size) for size in sizes)})")
 
 
 def check_count(name: str, x: torch.Tensor | list[torch.Tensor], wanted: int) -> None:
