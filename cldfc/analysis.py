@@ -377,7 +377,7 @@ class _Step:
                 compute_value(session, key)
                 value = tensor_of(session.values[key])
                 assert value is not None
-                found.append(value.expand(len(states), *value.shape[1:]).flatten(1))
+                found.append(value.expand(len(states), *value.shape[1:]).reshape(len(states), -1))
         if not self.known:
             known = {key: tensor_of(value) for key, value in session.values.items() if key not in self.varying}
             self.known.update({key: value[:1] for key, value in known.items() if value is not None})

@@ -269,7 +269,7 @@ def _infer(reading: _Reading, changes: Changes) -> Inferred:
 
 _NEXT_INPUT = re.compile(r"[\s,;]+(?=[^\s,;=]+=)")
 """Between `f=1x64x64` and `g=1x64x64`."""
-_SHAPE = re.compile(r"\s*[0-9]{1,9}(?:\s*[x×,]\s*[0-9]{1,9}){1,3}\s*")
+_SHAPE = re.compile(r"\s*[0-9]{1,9}(?:\s*[x×,]\s*[0-9]{1,9}){0,3}\s*")
 
 
 def read_changes(

@@ -242,6 +242,13 @@ def shape_text(shape: Iterable[object]) -> str:
     return " × ".join(map(str, shape)) or "a number"
 
 
+def end_text(shape: Sequence[object]) -> str:
+    """An input or output as a spec declares it: `3 × 32 × 32`, `3 numbers`, `1 number`."""
+    if len(shape) > 1:
+        return shape_text(shape)
+    return f"{shape[0]} numbers" if shape and shape[0] != 1 else "1 number"
+
+
 def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
     """`did you mean `a`? WHICH are `a`, `b`, `c`MORE`: all words that can stand there, after the nearest, if one is."""
     known = list(known)

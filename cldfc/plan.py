@@ -26,7 +26,7 @@ from cldfc.data.catalogue import (
 from cldfc.data.data_set import DataSet, Shape, check_used, told_of
 from cldfc.data.dataset_files import how_to_get, missing, require
 from cldfc.data.download import fetch_missing
-from cldfc.diagnostics import CldfError, Source, UsageError, shape_text
+from cldfc.diagnostics import CldfError, Source, UsageError, end_text, shape_text
 from cldfc.library import spec_path
 from cldfc.network.cost import cost_of_network
 from cldfc.network.positions import format_key
@@ -99,14 +99,14 @@ def _refuse_untrainable(network: Compilation) -> None:
     outputs = [statement for statement in network.tree.statements if isinstance(statement, tree.Output)]
     what = ""
     if other := next((output for output in outputs if not output.is_scores), None):
-        kind = "a map" if len(other.shape) > 1 else "a vector of numbers"
+        kind = "a map" if len(other.shape) > 1 else "of numbers, no scores of classes"
         what = f"the output `{other.name}` is {kind}"
     elif len(outputs) > 1:
         what = "there are several outputs"
     elif len(inputs) > 1 or any(statement.symbol.tag for statement in inputs):
         what = "there are several inputs"
     elif inputs and len(inputs[0].shape) != 3:
-        what = f"the input `{inputs[0].name}` is {shape_text(network.program.shape)}, not an image"
+        what = f"the input `{inputs[0].name}` is {end_text(network.program.shape)}, not an image"
     if what:
         message = f"{what}: training on it comes with a later edition"
         help = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cldfc.compilation import AS_WRITTEN, Compilation, Form, change, read_changes, read_form
-from cldfc.diagnostics import CldfError, Problems, Source, UsageError, did_you_mean, shape_text
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError, did_you_mean, end_text, shape_text
 from cldfc.files import write_generated
 from cldfc.library import SUFFIX, folder, spec_names
 from cldfc.network.resolve import Changes
@@ -125,7 +125,8 @@ class Spec:
     def input(self, channels: int, *sides: int, name: str | None = None) -> Spec:
         """The spec for images, signals or volumes of another shape; of several inputs the one of that name has it.
 
-        Sizes that the spec leaves open become numbers. Raises UsageError for a shape that is none.
+        An input of numbers has so many of them: `input(3, name="t")`. Sizes that the spec leaves open become numbers.
+        Raises UsageError for a shape that is none.
         """
         shape = "x".join(map(str, (channels, *sides)))
         given = read_changes(input=f"{name}={shape}" if name else shape)
@@ -189,8 +190,8 @@ class Spec:
         """The PyTorch module with new weights, drawn from torch's generator; loads torch.
 
         It maps images, batch × channels × height × width, to scores, batch × classes. Of several inputs it takes one
-        after the other, a family over levels as a list, a sequence as batch × steps × …; several outputs it gives as a
-        NamedTuple.
+        after the other, numbers as batch × numbers, a family over levels as a list, a sequence as batch × steps × …;
+        several outputs it gives as a NamedTuple.
         """
         from cldfc.weights.network import build_network
 
@@ -301,7 +302,7 @@ class Spec:
         said = [source.text for source in self.changes.statements]
         if self.changes.shape is not None:
             said.append(f"input {shape_text(self.changes.shape)}")
-        said += [f"input {name} : {shape_text(shape)}" for name, shape in self.changes.inputs]
+        said += [f"input {name} : {end_text(shape)}" for name, shape in self.changes.inputs]
         if self.changes.classes is not None:
             said.append(f"{self.changes.classes} classes")
         return ", ".join([self.origin.name, *said])

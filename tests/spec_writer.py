@@ -93,12 +93,12 @@ class Writer:
         return f"σ@{level}" if self.sigma_tag else "σ"
 
     def second_input(self) -> None:
-        """Another input: as large, half as large, a sequence, or a pixel that is spread; or none."""
+        """Another input: as large, half as large, a sequence, a pixel that is spread, or numbers; or none."""
         tall, wide = self.sides
-        kind = self.of("map", "half", "sequence", "vector", "none")
+        kind = self.of("map", "half", "sequence", "vector", "numbers", "number", "schedule", "none")
         if kind == "half" and not (tall + wide).isalpha() and int(tall) % 2 + int(wide) % 2:
             kind = "map"
-        if kind != "none":
+        if kind in ("map", "half", "sequence", "vector"):
             self.add(f"kernel η : {self.of('1×1', '3×3')} → c@1")
         match kind:
             case "map":
@@ -115,6 +115,21 @@ class Writer:
             case "vector":
                 self.add("input g0 : 3 × 1 × 1")
                 self.start = "(θ * f + avgpool(η * g0))"
+            case "numbers":
+                self.add("input g0 : 2 numbers")
+                scaled = [f"{self.of('', 'tanh ∘ ')}linear[c@1](g0) {sign} θ * f" for sign in "⊙+*"]
+                self.start = f"({self.of('θ * concat(f, g0)', 'θ * concat(⟨g0, g0⟩, f)', *scaled)})"
+            case "number":
+                self.add("input g0 : 1 number")
+                factors = ["g0", "(1 - g0)", "g0^2", "exp(-g0^2)", "1/(1 + g0^2)", "max(g0, 0.1)", "linear[c@1](g0)"]
+                body = self.of("θ * concat(f, g0)", "θ * f + g0", *(f"{factor} * θ * f" for factor in factors))
+                self.start = f"({body})"
+            case "schedule":
+                last = self.of(1, 2, 3)
+                self.add(f"input g0@t : 1 number for t = 1..{last}")
+                spread = f"sum(t = 1..{last} : {self.of('1/t * ', '')}tanh(g0@t))"
+                joined = f"linear[c@1] ∘ concat(t = 1..{last} : g0@t)"
+                self.start = f"(θ * f {self.of('+ ' + spread, '+ ' + joined, '⊙ ' + joined)})"
 
     # Parts of equations
 
@@ -150,9 +165,14 @@ class Writer:
             "map": ["map"],
             "numbers": ["numbers"],
             "several": self.of(
-                ["map", "scores"], ["numbers", "map"], ["scores", "given", "map"], ["map", "numbers", "used"]
+                ["map", "scores"],
+                ["numbers", "map"],
+                ["scores", "given", "map"],
+                ["map", "numbers", "used"],
+                ["number"],
+                ["map", "number"],
             ),
-            "open": self.of(["map"], ["map"], ["map", "numbers"], ["scores"], ["given", "map"]),
+            "open": self.of(["map"], ["map", "number"], ["map", "numbers"], ["scores"], ["given", "map"]),
         }
         for kind in outputs[self.task]:
             match kind:
@@ -161,6 +181,9 @@ class Writer:
                 case "numbers":
                     self.add(f"output y0 : {self.of(2, 3)} numbers")
                     self.add(f"y0 = {self.of('linear', 'tanh ∘ linear')} ∘ {self.of('avgpool', 'maxpool')}({value})")
+                case "number":
+                    forms = ["‖{0}‖", "⟨{0}, tanh({0})⟩", "1/(1 + ‖{0}‖)", "max(0.1, ‖{0}‖^2)"]
+                    self.add("output n0 : 1 number", f"n0 = {self.of(*forms).format(value)}")
                 case "given":
                     self.add(f"output z0 : c@1 × {' × '.join(self.sides)}", f"z0 = tanh({self.start})")
                 case "used":

@@ -145,6 +145,12 @@ x = {equation}
         ({"kernel": "3×3 circular → 1"}, "`kernel K : 3×3 → 16, circular`"),
         ({"kernel": "3×3, bias → 1"}, "`kernel K : 3×3 → 16, bias`"),
         ({"kernel": "3×3 → 1 each"}, "`kernel K : 3×3 each`"),
+        ({"kernel": "3×3 = [0 -1 0; -1 4 -1; 0 -1 0] fixed"}, "-1 4 -1; 0 -1 0] fixed`, or `kernel A : 3×3 each = ["),
+        ({"kernel": "3×3 = laplace5 fixed"}, "write `kernel A : 3×3, 1 → 1 = laplace5 fixed`, or"),
+        ({"kernel": "3×3, valid = full_weighting"}, "write `kernel A : 3×3, 1 → 1, valid = full_weighting`"),
+        ({"kernel": "3x3 circular, symmetric = 1/16 * [1 2 1; 2 4 2; 1 2 1]  # blur"}, "A : 3x3, 1 → 1, circular, sym"),
+        ({"kernel": "3×3 shared = average"}, "write `kernel A : 3×3 each shared = average`"),
+        ({"kernel": "3×3, 1 = laplace5"}, "write `kernel A : 3×3, 1 → 1 = laplace5`"),
         ({"equation": "A * -f"}, "a negative in parentheses: `A * (-x)`"),
         ({"equation": "f + -f"}, "put both in parentheses"),
         ({"equation": "2^-1 * f"}, "put both in parentheses"),
@@ -160,6 +166,11 @@ def test_what_stands_in_the_wrong_place_is_put_in_the_right_one(parts: dict[str,
     first, *_ = caught.value.diagnostics
     assert said in (first.help or "")
     assert all(can_be_read(quoted) for quoted in QUOTED.findall(first.help or ""))
+    if "=" in parts.get("kernel", ""):
+        (mended,) = proposals(first, Source("t.cldf", text))
+        problems = Problems()
+        parse_spec(Source("t.cldf", mended), problems)
+        assert not problems.found, mended
 
 
 def test_a_long_name_is_clipped_in_a_help_too():

@@ -86,7 +86,8 @@ def test_an_output_may_be_numbers_that_are_no_scores():
     ("lines", "what"),
     [
         (MAP, "the output `u` is a map"),
-        (["input f : 3 × 8 × 8", "output y : 3 numbers", "y = linear ∘ avgpool(f)"], "is a vector of numbers"),
+        (["input t : 3 numbers", "output h : 2", "h = linear(t)"], "the input `t` is 3 numbers, not an image"),
+        (["input f : 3 × 8 × 8", "output y : 3 numbers", "y = linear ∘ avgpool(f)"], "is of numbers, no scores"),
         (
             ["input f : 3 × 8 × 8", "output h : 2", "output y : 2", "h = linear ∘ avgpool(f)", "y = h"],
             "several outputs",
@@ -290,6 +291,126 @@ def test_one_of_several_inputs_is_stated_by_name():
     assert spec.check().cost == compilation(*lines, input="g=2x16x4").cost
 
 
+CONDITIONS = [
+    "input f : 3 × 6 × 5",
+    "input t : 3 numbers",
+    "input σ : 1 number",
+    "output u : 4 × 6 × 5",
+    "output e : 1 number",
+    "kernel A : 3×3 → 4",
+    "x = (1 - σ) * f ⊙ t + t * relu(f) - t",
+    "u = A * concat(x, σ, t) + linear[4] ∘ tanh ∘ linear[5] ∘ concat(t, σ^2)",
+    "e = ⟨x, f⟩ / (1 + ‖u‖) + exp(σ)",
+]
+
+
+def test_numbers_are_inputs_and_outputs():
+    network = checked(*CONDITIONS)
+    f, t, s = drawn(2, 3, 6, 5).requires_grad_(), drawn(2, 3).requires_grad_(), drawn(2, 1).requires_grad_()
+    over, σ = t[:, :, None, None], s[:, :, None, None]
+    x = (1 - σ) * f * over + over * F.relu(f) - over
+    first, second = network.linear, network.linear_2
+    condition = torch.tanh(torch.cat([t, s**2], 1) @ first.weight.T + first.bias) @ second.weight.T + second.bias
+    pixels = torch.ones(2, 1, 6, 5, dtype=f.dtype)
+    u = F.conv2d(torch.cat([x, σ * pixels, over * pixels], 1), network.A.weight, padding=1) + condition[..., None, None]
+    e = (x * f).sum((1, 2, 3)) / (1 + u.square().sum((1, 2, 3)).sqrt()) + s.exp()[:, 0]
+    leaves = [f, t, s, *network.parameters()]
+    found = network(f, t, s)
+    assert found.u.shape == (2, 4, 6, 5) and found.e.shape == (2, 1)
+    assert_same(torch.cat([found.u.flatten(), found.e.flatten()]), torch.cat([u.flatten(), e]), leaves)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("t", (2, 4), "t has the shape (2, 4), not (batch, 3)"),
+        ("t", (2, 1), "t has the shape (2, 1), not (batch, 3)"),
+        ("σ", (2, 3), "σ has the shape (2, 3), not (batch, 1)"),
+        ("σ", (2,), "σ has the shape (2,), not (batch, 1)"),
+    ],
+)
+def test_numbers_of_another_count_are_refused(name, wrong, message):
+    given = {"f": drawn(2, 3, 6, 5), "t": drawn(2, 3), "σ": drawn(2, 1)} | {name: drawn(*wrong)}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(compilation(*CONDITIONS).code()).double()(*given.values())
+
+
+def test_families_of_numbers_are_a_sequence_and_a_list():
+    lines = [
+        "levels ℓ = 1..2",
+        "steps i = 1..3",
+        "input t@i : 2 numbers for i = 1..3",
+        "input s@i : 1 number for i = 1..3",
+    ]
+    lines += ["input r@ℓ : 1 number", "input q@ℓ : (2*ℓ) numbers", "output y : 2 numbers", "y@0 = 0"]
+    lines += ["y@i = tanh(y@i-1 + s@i * t@i) for i = 1..3"]
+    lines += ["y = r@1 * y@3 + linear ∘ concat(i = 1..3 : s@i) + r@2^2 * linear(concat(q@1, q@2))"]
+    network = checked(*lines)
+    t, s, r, q = drawn(2, 3, 2), drawn(2, 3, 1), [drawn(2, 1), drawn(2, 1) + 1], [drawn(2, 2), drawn(2, 4)]
+    y = torch.zeros(2, 2, dtype=t.dtype)
+    for i in range(3):
+        y = torch.tanh(y + s[:, i] * t[:, i])
+    one, two = network.linear, network.linear_2
+    y = r[0] * y + s[:, :, 0] @ one.weight.T + one.bias + r[1] ** 2 * (torch.cat(q, 1) @ two.weight.T + two.bias)
+    assert_same(network(t, s, r, q), y, list(network.parameters()))
+    assert "for i in range(" in compilation(*lines).code("written")
+    with pytest.raises(ValueError, match=re.escape("s has the shape (2, 2, 1), not (batch, 3, 1)")):
+        network(t, s[:, :2], r, q)
+    with pytest.raises(ValueError, match=re.escape("q@2 has the shape (2, 2), not (batch, 4)")):
+        network(t, s, r, [q[0], q[0]])
+
+
+def test_a_network_without_a_map():
+    network = checked("input t : 3 numbers", "output h : 2", "h = linear ∘ relu ∘ linear[7](t)")
+    t = drawn(4, 3)
+    hidden = F.relu(t @ network.linear.weight.T + network.linear.bias)
+    assert_same(network(t), hidden @ network.linear_2.weight.T + network.linear_2.bias, list(network.parameters()))
+    sigma = checked("input σ : 1 number", "output e : 1 number", "e = σ")
+    assert torch.equal(sigma(t[:, :1]), t[:, :1])
+
+
+def test_one_number_is_one_however_it_is_written():
+    assert format_statement(compilation("input t : 1 numbers").tree.statements[-1]) == "input t : 1 number"
+    assert format_statement(compilation("output e : 1 numbers").tree.statements[-1]) == "output e : 1 number"
+    latex = compilation("input \\sigma : 3 \\text{ numbers}").tree.statements[-1]
+    assert format_statement(latex) == "input σ : 3 numbers"
+    lines = ["let n = 1", "input f : 2 × 4 × 4", "input t : n numbers", "output u : 2 × 4 × 4", "u = t^2 * f"]
+    assert checked(*lines)(drawn(2, 2, 4, 4), drawn(2, 1)).shape == (2, 2, 4, 4)
+
+
+def test_numbers_are_stated_by_name():
+    lines = ["input f : 2 × H × W", "input t : 2 numbers", "output h : 3", "h = linear ∘ concat(t, avgpool(f))"]
+    network = compilation(*lines, input="f=2x6x5,t=5")
+    assert network.cost.multiply_adds == 3 * 7 and network.cost.open_sizes == ()
+    assert build(network.code())(torch.zeros(2, 2, 6, 5), torch.zeros(2, 5)).shape == (2, 3)
+    spec = spec_from_text("\n".join(["model M", *lines])).input(1, name="t")
+    assert "sigma" not in spec.source() and "t[..., 0]" in spec.source()
+    with pytest.raises(UsageError, match="`2x2` is not a valid shape for `t`, which is 2"):
+        compilation(*lines, input="t=2x2").check()
+
+
+def test_wrong_numbers_are_told():
+    maps = ["input f : 3 × 8 × 8", "output u : 3 × 8 × 8"]
+    for code, lines in (
+        ("E0403", ["input t : 4 numbers", "u = t ⊙ f"]),
+        ("E0404", ["input t : 3 numbers", "kernel K : 3×3 → 3", "u = f + K * t"]),
+        ("E0412", ["input g : 1 × N × 4", "input t : N numbers", "u = f"]),
+        ("E0211", ["input t : 1 number", "u = soft_threshold[t](f)"]),
+        ("E0407", ["scalar ω = 1", "u = f + linear[3](ω)"]),
+        ("E0407", ["input t : 1 number", "u = fix(x : 0.5 * x + t, start t) ⊙ f"]),
+        (
+            "E0407",
+            [
+                "input t@i : 1 number for i = 1..2",
+                "x@0 = avgpool(f)",
+                "x@i = t@i for i = 1..2",
+                "u = f + linear[3] ∘ concat(i = 0..2 : x@i)",
+            ],
+        ),
+    ):
+        assert code in refused(*maps, *lines), lines
+
+
 PYRAMID = [
     "levels ℓ = 1..3",
     "input f@ℓ : 1 × H@ℓ × W@ℓ",
@@ -345,7 +466,7 @@ def test_a_network_without_any_parameter():
     assert all(after < 0.2 * before for before, after in pairwise(norms))
 
 
-@pytest.mark.parametrize("lines", [MAP, SEVERAL, V_CYCLE, PYRAMID])
+@pytest.mark.parametrize("lines", [MAP, SEVERAL, V_CYCLE, PYRAMID, CONDITIONS])
 def test_pictures_and_pages_know_all_of_it(lines):
     network = compilation(*lines)
     svg = draw_svg(network.written)
@@ -354,17 +475,31 @@ def test_pictures_and_pages_know_all_of_it(lines):
     assert r"\Require" in emit_latex(network.written)
 
 
-ENDS = ROOT / "tests" / "golden" / "ends" / "two_ends.cldf"
+FOLDER = ROOT / "tests" / "golden" / "ends"
+ENDS, CONDITIONED = FOLDER / "two_ends.cldf", FOLDER / "conditioned.cldf"
 
 
-def test_code_text_and_algorithm_of_all_kinds_of_ends(golden):
-    network = Compilation(read_source(ENDS))
-    golden(ENDS.with_suffix(".py"), network.code())
-    golden(ENDS.with_suffix(".tex"), emit_latex(network.simplified))
+@pytest.mark.parametrize("path", [ENDS, CONDITIONED], ids=lambda path: path.stem)
+def test_code_text_and_algorithm_of_all_kinds_of_ends(golden, path):
+    network = Compilation(read_source(path))
+    golden(path.with_suffix(".py"), network.code())
+    golden(path.with_suffix(".tex"), emit_latex(network.simplified))
     stream = io.StringIO()
     show_network(network.simplified, Console(file=stream, width=100, highlight=False))
-    golden(ENDS.with_suffix(".txt"), "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
+    golden(path.with_suffix(".txt"), "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
     assert verify_forms(network, candidates_of(network), 1e-12).agrees
+
+
+@pytest.mark.parametrize("by", ["state dict", "module"])
+def test_weights_of_a_network_of_numbers_are_imported(by):
+    source = Compilation(read_source(CONDITIONED))
+    theirs, ours = build(source.code("written")), build(source.code())
+    given = [torch.randn(2, 1, 5, 7), torch.randn(2, 1), torch.randn(2, 3, 2), [torch.randn(2, 1) for _ in range(2)]]
+    if by == "module":
+        cldfc.import_weights(ours, theirs, example=tuple(given))
+    else:
+        cldfc.import_weights(ours, theirs.state_dict())
+    assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(ours(*given), theirs(*given), strict=True))
 
 
 @pytest.mark.parametrize("by", ["state dict", "module"])
@@ -399,6 +534,10 @@ def test_a_pyramid_takes_its_sizes_from_what_it_is_added_to():
     [
         "output u : 1 × H × W",
         "output y : 3 numbers",
+        "output e : 1 number",
+        "input t : 3 numbers",
+        "input σ@i : 1 number for i = 1..8",
+        "input t@ℓ : (2 * ℓ) numbers",
         "input f : 1 × H/2 × (2 * N - 1)",
         "input f@ℓ : 1 × H@ℓ × W@ℓ",
         "input f@t : 3 × 32 × 32 for t = 1..T",

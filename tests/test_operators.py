@@ -825,8 +825,10 @@ def test_concat_in_every_direction():
         say(ops.Concat(), [form(3, 4, 5), form(3, 4, 6)], Form())
     with pytest.raises(Mismatch):
         say(ops.Concat(), [form(8, 4, 5), Form()], form(8, 4, 5))
+    assert say(ops.Concat(), [form(3, 4, 5), form(3), form()], Form())[3] == (7, 4, 5)
+    assert say(ops.Concat(), [form(2), form()], Form())[2] == (3,)
     with pytest.raises(Mismatch):
-        say(ops.Concat(), [form(3, 4, 5), form(3)], Form())
+        say(ops.Concat(), [form(3, 4, 5), form(3)], form(7, 4, 5))
 
 
 def test_concat_hears_of_its_operands_later():

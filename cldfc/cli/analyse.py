@@ -9,7 +9,7 @@ from cldfc.algebra.linearity import operators_of, what_breaks_linearity
 from cldfc.algebra.symbols import linear_fact, norm_bound
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation, read_changes
-from cldfc.diagnostics import shape_text
+from cldfc.diagnostics import end_text, shape_text
 from cldfc.output import printable, say, show_json
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -75,7 +75,7 @@ def _show(network: Compilation, operators: list[tree.Let], found: Convergence, s
     def spelled(text: str) -> str:
         return printable(text, shown.encoding)
 
-    shown.print(Text(f"{network.program.model}, {spelled(shape_text(network.program.shape))}", style="bold"))
+    shown.print(Text(f"{network.program.model}, {spelled(end_text(network.program.shape))}", style="bold"))
     if operators:
         shown.print()
         rows = [[spelled(format_symbol(o.symbol)), spelled(linear_fact(o, network.program))] for o in operators]

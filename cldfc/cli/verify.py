@@ -12,7 +12,7 @@ import typer
 
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
 from cldfc.compilation import Compilation, read_changes
-from cldfc.diagnostics import UsageError, shape_text
+from cldfc.diagnostics import UsageError, end_text
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
@@ -89,15 +89,15 @@ def _heading(network: Compilation, whole: Compilation, spec: Path, other: Path |
     with_what = "the equations" if other is None else f"`{other}`"
     tried = " and of ".join(_shapes_text(shapes) for shapes in tried_shapes(network))
     text = f"{spec}: {network.class_name} against {with_what}, at two images of {tried}"
-    full = shape_text(whole.program.shape)
+    full = end_text(whole.program.shape)
     return [text] if network is whole or full == tried else [text, f"(cut down from {full})"]
 
 
 def _shapes_text(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """`1 × 32 × 32`; several by their names."""
     if len(shapes) == 1:
-        return shape_text(*shapes.values())
-    return ", ".join(f"{name}: {shape_text(shape)}" for name, shape in shapes.items())
+        return end_text(*shapes.values())
+    return ", ".join(f"{name}: {end_text(shape)}" for name, shape in shapes.items())
 
 
 def _read_map(texts: Sequence[str]) -> dict[str, str]:

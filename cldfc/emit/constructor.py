@@ -16,6 +16,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import (
     BatchNorm,
+    Concat,
     ConvolutionAdjoint,
     DropPath,
     Kernel,
@@ -309,6 +310,18 @@ def drop_path_lines() -> list[str]:
     ]
 
 
+def _join_lines() -> list[str]:
+    """`join`, for a `concat` of maps and of what is spread over them."""
+    return [
+        "def join(*members: torch.Tensor) -> torch.Tensor:",
+        '    """The channels of all members one after another; those of a vector are the same in all pixels."""',
+        "    size = torch.broadcast_shapes(*(member.shape[2:] for member in members))",
+        "    return torch.cat([member.expand(-1, -1, *size) for member in members], 1)",
+        "",
+        "",
+    ]
+
+
 def threshold_lines() -> list[str]:
     """`soft_threshold`, with a threshold that is trained; torch's own takes a number."""
     return [
@@ -496,6 +509,8 @@ def initialisers(graph: Graph) -> list[str]:
         lines += unpool_lines(dimension)
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
+    if any(isinstance(node.operator, Concat) and node.operator.members == "mixed" for node in graph.nodes()):
+        lines += _join_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):
         if any(isinstance(node.operator, kind) for node in graph.nodes()):
             lines += write()

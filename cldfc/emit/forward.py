@@ -25,7 +25,7 @@ from cldfc.ops import (
     Iterated,
     Kernel,
     SplitChannels,
-    Spread,
+    Spreading,
     Statistics,
     Unknown,
     WithNumber,
@@ -313,14 +313,14 @@ def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
 
 def _spread_operands(graph: Graph, number_of: Mapping[Key, int], site: Site, at: int) -> tuple[int, ...]:
     """The operands of a step, by their places, that are vectors beside maps; the same in all turns of the loops."""
-    if not isinstance(site.leaf.template.steps[at].operator, Spread):
+    operator = site.leaf.template.steps[at].operator
+    if not isinstance(operator, Spreading):
         return ()
     template, binding, turn = site.leaf.template, site.leaf.binding(), next(iter(turns(site.route)))
     value = template.family, tuple(position.substitute(binding).value(turn) for position in template.left)
     node = graph.members[number_of[value]][at]
     shapes = [graph.node(operand).shape for operand in graph.operands(node)]
-    result = graph.node(node).shape
-    return tuple(place for place, shape in enumerate(shapes) if Spread.is_spread(shape, result))
+    return operator.vectors(shapes, graph.node(node).shape)
 
 
 def _meaning(operand: Operand) -> Hashable:
@@ -409,7 +409,7 @@ class Forward:
             define=lambda at: self.function(site, numbers[at]),
             reserved=LOCALS | self.names.loops,
         )
-        is_output = [(template.family, left)] == self.graph.program.output_keys
+        is_output = [(template.family, left)] == self.graph.program.output_keys and self.graph.shape(values[0]) != ()
         has_function = any(isinstance(step.operator, Iterated) for step in template.steps)
         heading = ["", comment] if has_function else [comment]
         if is_output:
@@ -587,8 +587,10 @@ class Forward:
             value = (family, tuple(p.value(turn) for p in left))
             samples.append((turn, self.node_of[self.number_of[value], at].shape))
         shape_of_input = self.graph.shape(first.keys[0])
-        as_input = value in self.names.while_input and all(
-            [*map(formula_of, s[1:])] == [*map(formula_of, shape_of_input[1:])] for _, s in samples
+        as_input = (
+            len(shape_of_input) > 1
+            and value in self.names.while_input
+            and all([*map(formula_of, s[1:])] == [*map(formula_of, shape_of_input[1:])] for _, s in samples)
         )
         axes = range(1 if as_input else len(samples[0][1]))
         by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]

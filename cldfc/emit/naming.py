@@ -142,7 +142,7 @@ def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
         if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
             if len(users[head.parameter]) == 1 and not readers[at]:
                 free[head.parameter, "out"] = "num_classes"
-    if len(graph.program.input_keys) > 1:
+    if len(graph.program.input_keys) > 1 or not graph.program.inputs[0].is_map:
         return free
     return free | dict.fromkeys(_input_sizes(graph, nodes, users, readers), "in_channels")
 

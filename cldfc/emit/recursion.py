@@ -14,7 +14,7 @@ from cldfc.emit.statements import CodeNames, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import ConvolutionAdjoint, Kernel, Spread, WithNumber, Zero
+from cldfc.ops import ConvolutionAdjoint, Kernel, Spreading, WithNumber, Zero
 from cldfc.ops.convolution import PADDINGS, SIDES
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
@@ -259,11 +259,8 @@ class Recursions:
             nodes = [self.node_at(v.site, at, turn) for (at, _), (v, _, turn) in zip(items, samples, strict=True)]
             if step.channels or step.settings or step.statistics is not None or isinstance(step.operator, Zero):
                 raise _NoMethod
-            spread = {
-                tuple(place for place, shape in enumerate(shapes) if Spread.is_spread(shape, node.shape))
-                for node, shapes in nodes
-            }
-            if isinstance(step.operator, Spread):
+            if isinstance(step.operator, Spreading):
+                spread = {step.operator.vectors(shapes, node.shape) for node, shapes in nodes}
                 if len(spread) > 1:
                     raise _NoMethod
                 branch.spread[place] = next(iter(spread))

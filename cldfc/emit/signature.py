@@ -69,6 +69,13 @@ _CHECKERS: Mapping[str, Sequence[str]] = {
         "        found = tuple(x.shape[-len(sizes) :])",
         '        raise ValueError(f"{name} is a map of {found}, and {sizes} fits the other sizes")',
     ],
+    "check_numbers": [
+        "def check_numbers(name: str, x: torch.Tensor, *sizes: int) -> None:",
+        '    """Raise ValueError for an input that has not so many numbers for each image."""',
+        "    if x.shape[1:] != sizes:",
+        '        message = f"{name} has the shape {tuple(x.shape)}"',
+        "        raise ValueError(f\"{message}, not (batch, {', '.join(str(size) for size in sizes)})\")",
+    ],
     "check_count": [
         *python.call(
             "def check_count",
@@ -105,11 +112,14 @@ class SignatureWriter:
     def result(self) -> list[str]:
         """What returns several outputs."""
         program = self.graph.program
+        values = [
+            self.names.variable(name, ()) + "[:, None]" * (not self.graph.shape((name, tag)))
+            for name, tag in program.output_keys
+        ]
         if len(program.outputs) == 1:
             key = program.output_keys[0]
-            is_computed = any(instance.value == key for instance in self.graph.instances)
-            return [] if is_computed else [f"return {self.names.variable(key[0], ())}"]
-        values = [self.names.variable(name, ()) for name, _ in program.output_keys]
+            is_returned = self.graph.shape(key) and any(instance.value == key for instance in self.graph.instances)
+            return [] if is_returned else [f"return {values[0]}"]
         return python.call(f"return {result_type(program)}", values, "", 2)
 
     # Sizes
@@ -166,11 +176,7 @@ class SignatureWriter:
 
     def checks(self) -> list[str]:
         """The lines that refuse inputs which do not fit, before anything is computed."""
-        counts: list[str] = []
-        for family in self.graph.program.inputs:
-            name = self.names.locals.given[family.name, family.arity]
-            if family.kind:
-                counts.append(f'check_count("{family.name}", {name}, {family.count})')
+        counts = [line for family in self.graph.program.inputs for line in self.count(family)]
         if not self.names.open_sizes:
             return counts
         given, shapes = self.variables()
@@ -178,11 +184,33 @@ class SignatureWriter:
         lines = [line for name, line in given.items() if any(part in self.used for part in name)]
         return [*counts, *lines, *shapes, *sizes]
 
+    def count(self, family: InputFamily) -> list[str]:
+        """What is asked of an input beside the sizes of its maps, and what makes a number of a vector of one."""
+        name, lines = self.names.locals.given[family.name, family.arity], list[str]()
+        is_sequence, is_number = family.kind == "steps", not any(family.shapes.values())
+        if family.kind and (family.is_map or not is_sequence):
+            lines.append(f'check_count("{family.name}", {name}, {family.count})')
+        if family.is_map:
+            return lines
+        for key, shape in zip(family.keys, family.given_shapes, strict=True):
+            sizes = [str(family.count)] * is_sequence + list(map(str, shape))
+            called = family.name if is_sequence else format_key(key)
+            lines += python.call("check_numbers", [f'"{called}"', self.tensor(key), *sizes], "", 2)
+            if is_sequence:
+                break
+        if is_number:
+            x = self.names.temporaries[0]
+            taken = f"[{x}[:, 0] for {x} in {name}]" if family.kind == "levels" else f"{name}[..., 0]"
+            lines.append(f"{name} = {taken}")
+        return lines
+
     def variables(self) -> tuple[dict[tuple[str, ...], str], list[str]]:
         """What says each open size, by the first input that has it; and what other inputs must be like."""
         given, shapes = dict[tuple[str, ...], str](), list[str]()
         known: set[str] = set()
         for key in self.given_tensors():
+            if not self.names.inputs[key[0], len(key[1])].is_map:
+                continue
             name = key[0] if self.names.inputs[key[0], len(key[1])].kind == "steps" else format_key(key)
             _, *sizes = (formula_of(size) for size in self.graph.shape(key))
             new = [size.names[0] for size in sizes if isinstance(size, OpenSize) and len(size.terms) == 1]

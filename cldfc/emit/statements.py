@@ -14,8 +14,7 @@ from cldfc.network.fixed_points import depending
 from cldfc.network.graph import Graph
 from cldfc.network.program import InputFamily, Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Iterated, Kernel, ScalarValue, Spread, Total, Unknown
-from cldfc.ops.arithmetic import Alike
+from cldfc.ops import Add, Identity, Iterated, Kernel, ScalarValue, Spreading, Total, Unknown
 from cldfc.ops.base import Strength
 from cldfc.ops.size import OpenShape
 from cldfc.syntax import tree
@@ -36,7 +35,8 @@ def describe_class(graph: Graph) -> str:
     """One line: what the network is, and the shapes of a batch of N images and of what it gives for them."""
     program = graph.program
     batch = next((letter for letter in "NBM" if letter not in program.open_sizes), "batch")
-    if len(program.inputs) == 1 and not program.inputs[0].kind and [o.is_scores for o in program.outputs] == [True]:
+    first, *others = program.inputs
+    if first.is_map and not first.kind and not others and [o.is_scores for o in program.outputs] == [True]:
         given = {1: "signals", 2: "images", 3: "volumes"}[program.dimension]
         shape = shape_text(program.shape)
         return f"{program.model}: {given}, {batch} × {shape} → scores of classes, {batch} × {program.classes}."
@@ -52,7 +52,7 @@ def describe_class(graph: Graph) -> str:
 
 def _batch_text(family: InputFamily, batch: str) -> str:
     """`f, N × 1 × H × W`; `f, 3 tensors N × 1 × 32 × 32, …`; `f, N × 8 × 3 × 32 × 32`."""
-    shapes = [f"{batch} × {shape_text(shape)}" for shape in family.shapes.values()]
+    shapes = [f"{batch} × {shape_text(shape)}" for shape in family.given_shapes]
     if family.kind == "levels":
         return f"{family.name}, {family.count} tensors {shapes[0]}{', …' * (family.count > 1)}"
     return f"{family.name}, {shapes[0].replace(batch, f'{batch} × {family.count}', 1) if family.kind else shapes[0]}"
@@ -61,9 +61,9 @@ def _batch_text(family: InputFamily, batch: str) -> str:
 def _input_text(family: InputFamily) -> str:
     """`f: 3 × 32 × 32`, `f@1..3: 1 × 32 × 32, 1 × 16 × 16, …`."""
     if not family.kind:
-        return f"{family.name}: {shape_text(next(iter(family.shapes.values())))}"
+        return f"{family.name}: {shape_text(family.given_shapes[0])}"
     first, last = family.keys[0][1][0], family.keys[-1][1][0]
-    return f"{family.name}@{first}..{last}: {format_shapes([*family.shapes.values()])}"
+    return f"{family.name}@{first}..{last}: {format_shapes(family.given_shapes)}"
 
 
 def describe(graph: Graph) -> list[str]:
@@ -292,9 +292,9 @@ class _StatementWriter:
         if isinstance(step.operator, Iterated):
             return self.iteration(at, step)
         operands = [self.code(operand) for operand in step.operands]
-        if isinstance(step.operator, Alike) and step.operator.spread:
-            operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
-        if isinstance(step.operator, Spread):
+        if isinstance(step.operator, Spreading):
+            axes = step.operator.spread or (0,) * len(operands)
+            operands = [_spread(code, more) for code, more in zip(operands, axes, strict=True)]
             for place in self.vocabulary.spread(at):
                 operands[place] = _spread(operands[place], step.operator.dimension, ", :")
         if isinstance(step.operator, Add):

@@ -67,7 +67,7 @@ def _write_class(names: Naming, ownership: Ownership, execution: Execution, made
     forward, methods = writer.lines(), [*writer.methods.lines(), *writer.recursions.lines()]
     names.sizes.in_forward = False
     init = Constructor(names, ownership, made).lines()
-    given = {"in_channels": program.shape[0], "num_classes": program.classes}
+    given = {"in_channels": next(iter(program.shape), 1), "num_classes": program.classes}
     free = [f"{name}: int = {given[name]}" for name in ARGUMENTS if name in names.free.values()]
     return [
         f"class {ascii_name(program.model)}(nn.Module):",

@@ -9,7 +9,7 @@ from itertools import groupby
 from cldfc.algebra.linearity import what_breaks_linearity
 from cldfc.algebra.symbols import linear_fact
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import shape_text
+from cldfc.diagnostics import end_text, shape_text
 from cldfc.lsp.cursor import CursorPlace, local_name, place_at
 from cldfc.lsp.documents import Document
 from cldfc.network.cost import count_uses, sharing_of
@@ -34,7 +34,7 @@ from cldfc.ops import (
 from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_statement
+from cldfc.syntax.format import Formatter, format_statement
 from cldfc.syntax.keywords import EXAMPLES
 from cldfc.syntax.tokens import is_adjoint
 
@@ -145,15 +145,16 @@ def _constant_figures(constant: Constant) -> list[str]:
 
 
 def _input_in_words(family: InputFamily) -> str:
-    """`the input, 1 × 32 × 32`; `a list of 3 inputs, 1 × H × W, 1 × H/2 × W/2, …`."""
-    shapes = list(dict.fromkeys(map(shape_text, family.shapes.values())))
+    """`the input, 1 × 32 × 32`; `a list of 3 inputs, 1 × H × W, 1 × H/2 × W/2, …`; `the input, 3 numbers`."""
+    shapes = list(dict.fromkeys(map(end_text, family.given_shapes)))
     shown = ", ".join(shapes[:2]) + ", …" * (len(shapes) > 2)
     many = {"levels": f"a list of {family.count} inputs", "steps": f"a sequence of {family.count} inputs in one tensor"}
     return f"{many.get(family.kind, 'the input')}, {shown}"
 
 
 _INSIDE = {
-    "numbers": "says that an output is a vector of numbers, not scores of classes: `output y : 3 numbers`",
+    "number": "says that an input or output is a number for each image: `input t : 1 number`",
+    "numbers": "says that an input or output is a vector of numbers, no scores of classes: `output y : 3 numbers`",
     "for": "gives the range of an index: `for i = 1..ν`",
     "groups": "divides the channels of a kernel: `groups 4`",
     "dilation": "spaces out the numbers of a kernel: `dilation 2`",
@@ -266,7 +267,9 @@ def _about_value(names: Names, family: Family, network: Compilation | None) -> l
 def _kind_of_output(output: tree.Output) -> str:
     if len(output.shape) > 1:
         return "an output, a map"
-    return "the output, scores of classes" if output.is_scores else "an output, a vector of numbers"
+    if output.is_scores:
+        return "the output, scores of classes"
+    return f"an output, {Formatter().end(output.shape)}"
 
 
 def _declaration_in_words(

@@ -74,6 +74,8 @@ class Ends:
             if len(known) < len(sizes):
                 return None
             shapes[statement.name, () if at is None else (at,)] = known
+        if {*shapes.values()} == {(1,)}:
+            shapes = dict.fromkeys(shapes, ())
         if kind == "steps" and len(set(shapes.values())) > 1:
             message = f"`{statement.name}` is a sequence, one tensor, so its members have one shape"
             help = "let the sizes not depend on the index; an input over `levels` is a list of maps of any sizes"
@@ -269,8 +271,8 @@ def state_sizes(
     for family in inputs:
         shapes = {key: _filled(shape, values, family.name) for key, shape in family.shapes.items()}
         if family.name in stated and family.kind != "levels":
-            shapes = dict.fromkeys(shapes, tuple[Size, ...](stated[family.name]))
-        elif family.name in stated and shapes[family.keys[0]] != stated[family.name]:
+            shapes = dict.fromkeys(shapes, tuple[Size, ...](() if stated[family.name] == (1,) else stated[family.name]))
+        elif family.name in stated and family.given_shapes[0] != stated[family.name]:
             help = "change its sizes by `--let`"
             raise UsageError(f"`{family.name}` is a family of inputs, and its shapes are numbers", help)
         found.append(replace(family, shapes=shapes))
@@ -279,10 +281,11 @@ def state_sizes(
 
 def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) -> None:
     """What a stated shape says of open sizes. Raises UsageError."""
-    own = family.shapes[family.keys[0]]
+    own = family.given_shapes[0]
     if len(own) != len(shape):
         stated = "x".join(map(str, shape))
         help = f"state {len(own)} numbers: channels, and {len(own) - 1} for the sizes of a map"
+        help = help if family.is_map else f"state how many numbers it is: `--input {family.name}=3`"
         raise UsageError(f"`{stated}` is not a valid shape for `{family.name}`, which is {shape_text(own)}", help)
     for size, number in zip(own, shape, strict=True):
         if not isinstance(size, OpenSize):

@@ -201,15 +201,19 @@ class Names:
 
     @property
     def dimension(self) -> int:
-        """Of the network, which its first input says: 1 for signals, 2 for images, 3 for volumes."""
-        first = next(iter(self.inputs.values()), None)
-        return 2 if first is None else min(3, len(first.shape) - 1)
+        """Of the network, which its first map says: 1 for signals, 2 for images, 3 for volumes."""
+        return min(3, len(self.maps[0].shape) - 1) if self.maps else 2
+
+    @property
+    def maps(self) -> list[tree.InputStatement]:
+        """The inputs that are no numbers."""
+        return [statement for statement in self.inputs.values() if len(statement.shape) > 1]
 
     def report_dimension(self, what: str, dimension: int, span: Span, help: str) -> None:
         """Report something of another dimension than the network has."""
         here, network = _GRIDS.get(dimension, f"{dimension} dimensions"), _GRIDS[self.dimension]
         message, labels = f"{what} for {here}, but the network is for {network}", list[Label]()
-        for first in [*self.inputs.values()][:1]:
+        for first in self.maps[:1]:
             message = f"{message}, as its input `{first.name}` says"
             labels = [Label(first.shape[0].span.to(first.shape[-1].span), f"{network} here")]
         self.problems.report("E0414", message, span, here, help, *labels)

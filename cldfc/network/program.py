@@ -262,6 +262,7 @@ class InputFamily:
     """An input: one value, or one for each value of its index, with their shapes.
 
     `kind` is empty for a single one; over `levels` it is a list of tensors, over `steps` one tensor, a sequence.
+    A number for each image is given as a vector of one, and has no size here.
     """
 
     statement: tree.InputStatement
@@ -275,6 +276,15 @@ class InputFamily:
     @property
     def keys(self) -> list[Key]:
         return list(self.shapes)
+
+    @property
+    def given_shapes(self) -> list[OpenShape]:
+        """The shapes of its members behind the batch, as `forward` takes them."""
+        return [shape or (1,) for shape in self.shapes.values()]
+
+    @property
+    def is_map(self) -> bool:
+        return len(self.statement.shape) > 1
 
     @property
     def count(self) -> int:
@@ -345,7 +355,7 @@ class Program:
     @property
     def dimension(self) -> int:
         """1 for signals, 2 for images, 3 for volumes."""
-        return len(self.shape) - 1 if self.inputs else 2
+        return next((len(family.statement.shape) - 1 for family in self.inputs if family.is_map), 2)
 
     @property
     def classes(self) -> int | None:

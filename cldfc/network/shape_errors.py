@@ -8,7 +8,7 @@ from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
-from cldfc.network.program import Attribute, Step
+from cldfc.network.program import Attribute, OutputValue, Reads, Step
 from cldfc.ops import Concat, Dim, Form, Iterated, Kernel, Sized, Spread, Unfit, is_spread
 from cldfc.ops.size import OpenSize, Size
 from cldfc.syntax import tree
@@ -35,8 +35,10 @@ class ShapeErrors:
     def sum(self, operation: Operation, operands: list[Form]) -> None:
         is_concat = isinstance(operation.operator, Concat)
         terms = self.step(operation).terms or (operation.span,) * len(operands)
-        # Scalars fit into any sum.
-        of_shape = [at for at, form in enumerate(operands) if is_concat or form.root().dims != ()]
+        # Scalars fit into any sum, and beside a map anything but another map into a concatenation.
+        of_shape = [at for at, form in enumerate(operands) if form.root().dims != ()]
+        if is_concat:
+            of_shape = [at for at in of_shape if len(operands[at].root().dims or (1, 1)) > 1] or of_shape
         spreads = isinstance(operation.operator, Spread)
         first = next((at for at in of_shape if not spreads or _is_whole(operands[at])), of_shape[0] if of_shape else 0)
         unlike = [
@@ -78,6 +80,15 @@ class ShapeErrors:
     def unfit(self, operation: Operation, error: Unfit) -> None:
         message = f"{error}, in `{self.value(operation)}`"
         self.problems.report("E0407", message, self.use_span(operation), "not possible here", error.help)
+
+    def same_for_all(self, output: OutputValue) -> None:
+        """A number of the whole batch as an output."""
+        message = f"the output `{output.name}` does not depend on the images: it is one number for the whole batch"
+        help = "a number of each image comes from an inner product, a norm or an input: `⟨x, y⟩`, `‖x‖`"
+        self.problems.report("E0405", message, output.span, "a number for each image is asked for", help)
+
+    def is_over_index(self, operation: Operation) -> bool:
+        return any(isinstance(operand, Reads) for operand in self.step(operation).operands)
 
     def too_large(self, operation: Operation, what: str) -> None:
         is_input = operation.instance < 0
@@ -259,7 +270,7 @@ def describe_form(form: Form) -> str:
     if dims is None:
         return "a value of unknown shape"
     if not dims:
-        return "a scalar"
+        return "one number"
     if is_spread(form):
         return f"a vector of {dims[0].root().size or '?'} parameters"
     if len(dims) == 1:

@@ -6,13 +6,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from cldfc.diagnostics import Label, Problems, shape_text
+from cldfc.diagnostics import Label, Problems, end_text, shape_text
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, OutOfRange, format_key
 from cldfc.network.program import Attribute, Declaration, OutputValue, Template
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
+    Concat,
     Convolution,
     Dim,
     Form,
@@ -78,13 +79,20 @@ def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErro
     """Tell operators of how many axes their operands are; equations where that changes one become others."""
     operations = expansion.operations
     are_numbers = find_image_numbers([o.operator for o in operations], [o.operands for o in operations], shapes)
-    if not any(are_numbers):
-        return
     ranks = [len(shape) if shape or is_number else None for shape, is_number in zip(shapes, are_numbers, strict=True)]
+    for output in expansion.program.outputs:
+        if ranks[expansion.values[output.key]] is None:
+            errors.same_for_all(output)
     changes: dict[int, dict[int, Operator]] = {}
     for at, operation in enumerate(operations):
+        own = [ranks[operand] for operand in operation.operands]
+        if own and ranks[at] and all(rank == ranks[at] for rank in own):
+            continue
         try:
-            operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+            operator = operation.operator.at_ranks(own, ranks[at])
+            if isinstance(operator, Concat) and operator.is_unlike and errors.is_over_index(operation):
+                reason = "a concatenation over an index is of maps, of vectors or of numbers alone"
+                raise Unfit(reason, "write its members one by one, as in `concat(x@0, t@1)`: there a number is spread")
         except Unfit as error:
             errors.unfit(operation, error)
             continue
@@ -318,14 +326,15 @@ class _Inference:
         try:
             if is_spread(form):
                 raise Mismatch  # it has no batch
-            self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
+            if form.root().dims != () or output.shape != (1,):
+                self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
             self.solver.settle()
         except Mismatch:
             templates = self.expansion.program.templates
             equations = [t.statement.left.span for t in templates if (t.family, t.left) == output.key]
-            is_map, text = len(output.shape) > 1, shape_text(output.shape)
-            found, declared = describe_form(form), Label(output.span, f"declared with {text}")
-            asked = f"a map of {text} is" if is_map else f"{text} numbers are"
+            is_map, text = len(output.shape) > 1, end_text(output.shape)
+            found, declared = describe_form(form), Label(output.span, f"declared with {shape_text(output.shape)}")
+            asked = f"a map of {text} is" if is_map else f"{text} {'is' if output.shape == (1,) else 'are'}"
             message = f"the output `{output.name}` is {found}, but {asked} asked for"
             help = "let its equation start with `linear ∘ avgpool`: `linear` gives as many numbers as `output` says"
             if is_map:
@@ -336,7 +345,7 @@ class _Inference:
             if is_spread(form):
                 help = "it is the same for each image: let it be spread over a map, as in `u = x + γ`"
             elif form.root().dims == ():
-                help = "a number of each image is a factor, and not an output: multiply a value by it"
+                help = f"write `output {output.name} : 1 number`, or change its equation"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:

@@ -35,7 +35,7 @@ from cldfc.ops.arithmetic import (
     WithVector,
     Zero,
 )
-from cldfc.ops.base import Kept, Operator, OperatorSetting
+from cldfc.ops.base import Kept, Operator, OperatorSetting, Spreading
 from cldfc.ops.channels import Channels, Softmax
 from cldfc.ops.convolution import (
     Convolution,
@@ -142,6 +142,7 @@ __all__ = [
     "Solver",
     "SplitChannels",
     "Spread",
+    "Spreading",
     "Statistics",
     "Supposition",
     "TooLarge",

@@ -8,13 +8,14 @@ from functools import reduce
 from math import prod
 from typing import ClassVar, Literal
 
-from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Strength
+from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Spreading, Strength
 from cldfc.ops.solver import ACROSS, Form, Shape, Sized, Sizes, Solver, Unfit, is_spread, whole_size
 
 
 class Input(Operator):
-    """The network's input f."""
+    """The network's input f, a number for each image if it has no shape."""
 
+    gives_number: ClassVar[bool] = True
     shapes: ClassVar[str] = "as declared"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -42,15 +43,13 @@ class Zero(Operator):
 
 
 @dataclass(frozen=True)
-class Alike(Operator):
+class Alike(Spreading):
     """Several operands of one shape, which is that of the result; scalars and numbers of images are spread over it.
 
     So are vectors of parameters over maps.
     """
 
     shapes: ClassVar[str] = "any, all alike → the same"
-    spread: tuple[int, ...] = field(default=(), kw_only=True)
-    """By how many axes each operand is spread, where any is: `α[:, None, None, None] * x`."""
 
     def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
         spread = tuple(rank if own == 0 and rank else 0 for own in ranks)
@@ -76,6 +75,7 @@ class Spread(Alike):
     for each pixel.
     """
 
+    takes_vectors: ClassVar[bool] = True
     shapes: ClassVar[str] = "any, all alike → the same; beside C×H×W also C, and 1×H×W"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -102,11 +102,6 @@ class Spread(Alike):
         if narrow and channels.root().size is None:
             shapes.suppose(channels, shapes.map(narrow[0])[0], lambda one: one)
         return None
-
-    @staticmethod
-    def is_spread(operand: Shape, result: Shape) -> bool:
-        """Whether an operand is a vector that is spread over a map, which PyTorch does not do by itself."""
-        return len(operand) == 1 and len(result) > 1
 
 
 def _rank(form: Form) -> int | None:
@@ -166,19 +161,22 @@ class Multiply(Spread):
 
 
 class MultiplyBy(Multiply):
-    """α * x: a number of each image times a value."""
+    """α * x: a number of each image times a value, or a vector times a map, channel by channel."""
 
-    shapes: ClassVar[str] = "a number, any → the same"
+    shapes: ClassVar[str] = "a number, any → the same; C, C×H×W → the same"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         dims = operands[0].root().dims
         if dims is None:
             shapes.is_shape(operands[0], ())
+        elif len(dims) == 1:
+            return super().shape(shapes, operands, result, parameter)
         elif dims:
-            kind = "a map" if len(dims) > 1 else "a vector"
-            reason = f"what stands before `*` is {kind} of {operands[0]}"
-            raise Unfit(reason, "write `⊙` for the pointwise product; a number, a scalar or a kernel stands before `*`")
+            reason = f"what stands before `*` is a map of {operands[0]}"
+            help = "write `⊙` for the pointwise product; a number, a scalar, a vector or a kernel stands before `*`"
+            raise Unfit(reason, help)
         shapes.same(result, operands[1])
+        return None
 
 
 @dataclass(frozen=True)

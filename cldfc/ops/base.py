@@ -145,6 +145,21 @@ class Operator(ABC):
         return False
 
 
+@dataclass(frozen=True)
+class Spreading(Operator):
+    """An operator that takes numbers of images beside maps or vectors, which need more axes for that in PyTorch."""
+
+    takes_vectors: ClassVar[bool] = False
+    """Whether it takes vectors beside maps, too."""
+    spread: tuple[int, ...] = field(default=(), kw_only=True)
+    """By how many axes each operand is spread, where a number of each image is: `α[:, None, None, None] * x`."""
+
+    def vectors(self, operands: Sequence[Shape], result: Shape) -> tuple[int, ...]:
+        """The operands, by their places, that are vectors beside maps."""
+        are_vectors = (self.takes_vectors and len(shape) == 1 and len(result) > 1 for shape in operands)
+        return tuple(place for place, is_vector in enumerate(are_vectors) if is_vector)
+
+
 def setting_text(value: float | str) -> str:
     """What is set in brackets, as users write it."""
     return value if isinstance(value, str) else f"{value:g}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import ClassVar, cast
 
-from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, whole
+from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Spreading, whole
 from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
@@ -537,10 +537,10 @@ class ProlongationAdjoint(Kernel):
 
 
 @dataclass(frozen=True)
-class Linear(Operator):
+class Linear(Spreading):
     """linear(x) = W x + b: as many numbers as `outputs` says, or as the network has classes.
 
-    It is affine, for its bias, so it does not count as linear.
+    It is affine, for its bias, so it does not count as linear. A number of each image is a vector of one.
     """
 
     keyword: ClassVar[str | None] = "linear"
@@ -551,12 +551,21 @@ class Linear(Operator):
     parameters: ClassVar[str] = "(n + 1)·outputs"
     outputs: int | None = whole(None, 1, 2**20)
 
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        if ranks[0] is None:
+            reason = "`linear` is of a vector or a number of each image, and a scalar is the same for all"
+            raise Unfit(reason, "write a scalar itself, as in `ω * x`, or apply `linear` to a value of the images")
+        return replace(self, spread=(1,)) if ranks[0] == 0 else self
+
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
         out = parameter.dimension("out")
         if self.outputs is not None:
             shapes.known(out, self.outputs)
-        shapes.equal(shapes.vector(operands[0]), parameter.dimension("in"))
+        if operands[0].root().dims == ():
+            shapes.known(parameter.dimension("in"), 1)
+        else:
+            shapes.equal(shapes.vector(operands[0]), parameter.dimension("in"))
         shapes.equal(shapes.vector(result), out)
 
     def torch(self, operands: list[str], module: str) -> str:

@@ -45,6 +45,12 @@ class Iterated(Operator):
         for operand in operands:
             shapes.same(result, operand)
 
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        if not rank:
+            reason = "what is looked for here is one number, and an iteration looks for maps and vectors"
+            raise Unfit(reason, "make a vector of one of it: `start linear[1](…)`, or let it depend on a map")
+        return self
+
     def torch(self, operands: list[str], module: str) -> str:
         """The call of what the module defines for it: `operands` are a function and the start, and what else it has."""
         raise NotImplementedError

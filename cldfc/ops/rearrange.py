@@ -3,37 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
-from cldfc.ops.base import Operator, choice, whole
+from cldfc.ops.base import Operator, Spreading, choice, whole
 from cldfc.ops.size import Size
-from cldfc.ops.solver import Dim, Form, Sized, Solver, Unfit
+from cldfc.ops.solver import Dim, Form, Mismatch, Sized, Solver, Unfit, is_spread
 
 _LARGEST_FACTOR = 2**10
 _LARGEST_MARGIN = 2**20
 
 
-class Concat(Operator):
-    """concat(x, y, …): the channels of all operands one after another, Huang et al. 2017 (DenseNet)."""
+@dataclass(frozen=True)
+class Concat(Spreading):
+    """concat(x, y, …): the channels of all operands one after another, Huang et al. 2017 (DenseNet).
+
+    Beside maps each number of a vector, or of each image, is a channel that is the same in all pixels; beside vectors
+    a number of each image is one more.
+    """
 
     linear: ClassVar[bool] = True
-    shapes: ClassVar[str] = "C₁×H×W, C₂×H×W, … → (C₁+C₂+…)×H×W; vectors likewise"
+    shapes: ClassVar[str] = "C₁×H×W, C₂×H×W, … → (C₁+C₂+…)×H×W; vectors likewise; beside maps also C"
+    takes_vectors: ClassVar[bool] = True
+    members: Literal["alike", "numbers", "mixed"] = field(default="alike", kw_only=True)
+    """Whether all are maps, or all vectors; or numbers of images; or maps and what is spread over them."""
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether its members differ in their axes."""
+        return bool(self.spread) or self.members == "mixed"
+
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        if None in ranks:
+            reason = "`concat` is of values of the images, and a scalar is the same for all"
+            raise Unfit(reason, "multiply it with a value, or add it to one, as in `x + ω`")
+        if not any(ranks):
+            return replace(self, members="numbers")
+        spread = tuple(rank if own == 0 and rank else 0 for own in ranks)
+        is_mixed = rank != 1 and any(own != rank for own in ranks)
+        return replace(self, spread=spread if any(spread) else (), members="mixed" if is_mixed else "alike")
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        shapes.when_ranked([*operands, result], lambda rank: self.join(shapes, operands, result, rank))
+        known = [operand.root().dims for operand in operands]
+        ranks = [len(dims) for dims in known if dims is not None]
+        if 0 not in ranks and len({*ranks}) < 2:
+            shapes.when_ranked([*operands, result], lambda rank: self.join(shapes, operands, result, rank))
+        elif any(map(is_spread, operands)):
+            raise Mismatch  # it has no batch
+        else:
+            self.join(shapes, operands, result, max(1, *ranks))
 
     def join(self, shapes: Solver, operands: list[Form], result: Form, rank: int) -> None:
         """Sizes but the first agree; the first add up."""
         channels, *sides = shapes.dims(result, rank)
-        parts = [shapes.dims(operand, rank) for operand in operands]
-        for part in parts:
-            for one, other in zip(part[1:], sides, strict=True):
+        counts: list[Dim] = []
+        for operand in operands:
+            dims = operand.root().dims
+            # What is narrower than a map is spread over it.
+            (count, *own) = shapes.dims(operand, rank) if dims is None or len(dims) > 1 else dims or (Dim(1),)
+            for one, other in zip(own, sides if own else (), strict=True):
                 shapes.equal(one, other)
-        shapes.summed(channels, [part[0] for part in parts])
+            counts.append(count)
+        shapes.summed(channels, counts)
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"torch.cat([{', '.join(operands)}], 1)"
+        listed = ", ".join(operands)
+        if self.members == "numbers":
+            return f"torch.stack([{listed}], 1)"
+        return f"join({listed})" if self.members == "mixed" else f"torch.cat([{listed}], 1)"
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)

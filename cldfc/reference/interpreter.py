@@ -113,7 +113,8 @@ def evaluate_spec(
 
     `spec` has no errors and nothing left to extend; `given` has the tensors of the generated module's state
     dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64, of the only
-    input, or of each by its name, `f`, `g@1`, `g@2`. `classes` replaces the number of the scores. In training `bn`
+    input, or of each by its name, `f`, `g@1`, `g@2`; vectors are batch × numbers, a number of each image has no
+    other axis. `classes` replaces the number of the scores. In training `bn`
     takes the batch's mean and variance, and its running statistics move towards them (momentum 0.1, unbiased
     variance); `dropout` draws from torch's generator in the order of computation. Autograd leads through it. `disturb`
     is applied to the result of each parameter and to each value. Raises KeyError when a parameter is missing,
@@ -129,15 +130,16 @@ def evaluate_spec(
         _compute_needed(session, (name, ()))
     for name, statement in known.outputs.items():
         value = session.values[name, ()]
-        if tensor_of(value) is None and isinstance(value, Unshaped) and len(statement.shape) > 1:
+        if tensor_of(value) is None and isinstance(value, Unshaped):
             sizes = _open_sizes(known, session.numbers, images)
-            shape = (int(session.numbers.number(size, sizes, ())) for size in statement.shape)
+            shape = [int(session.numbers.number(size, sizes, ())) for size in statement.shape]
+            shape = [classes] if classes and statement.is_scores else shape
             value.shaped((len(next(iter(images.values()))), *shape))
     for name in known.outputs:
         session.decide((name, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
-    outputs = {name: values[name] for name in known.outputs}
+    outputs = {name: values[name] if values[name].ndim > 1 else values[name][:, None] for name in known.outputs}
     used = frozenset(session.parameters.used)
     return _Evaluated(values, outputs, session.statistics, tuple(session.uses), used)
 

@@ -34,6 +34,7 @@ from cldfc.reference.session import (
     is_zero,
     map_value,
     spread_vector,
+    tensor_of,
     with_channels,
 )
 from cldfc.syntax import tree
@@ -343,6 +344,8 @@ def apply_owner(
     bias = session.parameters.tensor(f"{module}.bias")
     if len(weight) not in ({int(settings["outputs"])} if "outputs" in settings else session.lengths):
         raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
+    if (number := tensor_of(x)) is not None and number.ndim == 1:
+        x = number[:, None]
     result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
     return session.record(module, value, x, result)
 

@@ -167,10 +167,23 @@ def with_channels(value: Value, channels: int) -> Value:
 
 
 def concatenate(values: Sequence[Value]) -> Value:
-    """The channels of all values one after another; zeros among them have those that are missing."""
+    """The channels of all values one after another; zeros among them have those that are missing.
+
+    Beside maps each number of a vector, or of each image, is a channel that is the same in all pixels.
+    """
     values = [_known(value) for value in values]
+    axes = max((value.ndim for value in values if isinstance(value, Tensor)), default=0)
+    sides = next((value.shape[2:] for value in values if isinstance(value, Tensor) and value.ndim == axes), ())
+    values = [_over_pixels(value, sides) if isinstance(value, Tensor) else value for value in values]
     known_ones = [value for value in values if isinstance(value, Tensor)]
     return torch.cat(known_ones, 1) if len(known_ones) == len(values) else _Concatenated(values, known_ones)
+
+
+def _over_pixels(tensor: Tensor, sides: Shape) -> Tensor:
+    """A number or vector of each image as channels of a map that has these sides; a map as it is."""
+    if tensor.ndim > 2:
+        return tensor
+    return tensor.reshape(len(tensor), -1, *[1] * len(sides)).repeat(1, 1, *sides)
 
 
 class _Concatenated(Unshaped):

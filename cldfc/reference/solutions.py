@@ -25,8 +25,8 @@ def find_fixed_point(apply: Callable[[Tensor], Tensor], start: Tensor, where: st
         x = start
         for turn in count(1):
             new = apply(x)
-            size = new.flatten(1).square().sum(1).sqrt().clamp_min(1e-300)
-            change = (new - x).flatten(1).square().sum(1).sqrt() / size
+            size = new.reshape(len(new), -1).square().sum(1).sqrt().clamp_min(1e-300)
+            change = (new - x).reshape(len(new), -1).square().sum(1).sqrt() / size
             if float(change.max()) <= _CHANGE:
                 return new, turn
             if turn == _MOST or not bool(torch.isfinite(change).all()):

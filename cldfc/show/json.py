@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cldfc.network.cost import cost_of_operations, count_uses, level_of_instance, total_cost
 from cldfc.network.graph import Graph
-from cldfc.network.positions import format_key
+from cldfc.network.positions import Key, format_key
 from cldfc.ops import Kernel, Operator
 from cldfc.ops.convolution import Nested
 from cldfc.show.labels import operation_label, value_names, word
@@ -203,9 +203,7 @@ def _describe_network(graph: Graph) -> NetworkRecord:
         about=_ABOUT,
         name=program.model,
         inputs=[
-            EndRecord(
-                name=format_key(key), operation=graph.values[key], shape=[*map(formula_as_data, graph.shape(key))]
-            )
+            EndRecord(name=format_key(key), operation=graph.values[key], shape=_shape_of_end(graph, key))
             for family in program.inputs
             for key in family.keys
         ],
@@ -213,7 +211,7 @@ def _describe_network(graph: Graph) -> NetworkRecord:
             EndRecord(
                 name=output.name,
                 operation=graph.values[output.key],
-                shape=[*map(formula_as_data, graph.shape(output.key))],
+                shape=_shape_of_end(graph, output.key),
             )
             for output in program.outputs
         ],
@@ -222,6 +220,11 @@ def _describe_network(graph: Graph) -> NetworkRecord:
         cost=_describe_cost(graph),
         parameters=_describe_parameters(graph),
     )
+
+
+def _shape_of_end(graph: Graph, key: Key) -> list[int | str]:
+    """The shape of an input or output; a number of each image is given as a vector of one."""
+    return [*map(formula_as_data, graph.shape(key) or (1,))]
 
 
 def _describe_cost(graph: Graph) -> CostRecord:

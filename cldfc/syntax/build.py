@@ -118,7 +118,8 @@ class Builder(Transformer[Token, tree.Statement]):
     def input(
         self, parts: list[tree.Expression | tuple[tree.Expression, ...] | tree.Clause | Token]
     ) -> tree.InputStatement:
-        symbol, shape = self.head(cast(tree.Expression, parts[0])), cast("tuple[tree.Expression, ...]", parts[1])
+        symbol, size = self.head(cast(tree.Expression, parts[0])), parts[1]
+        shape = size if isinstance(size, tuple) else (cast(tree.Expression, size),)
         clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
         return tree.InputStatement(symbol, shape, self.statement, clauses)
 

@@ -374,6 +374,14 @@ class Formatter:
         """`1 × H/2 × (2 * N - 1)`."""
         return f" {self.words.times} ".join(map(self.size, sizes))
 
+    def end(self, sizes: tuple[tree.Expression, ...]) -> str:
+        """The shape of an input, or of an output that is no scores: `1 × H × W`, `3 numbers`, `1 number`."""
+        first, *sides = sizes
+        if sides:
+            return self.shape(sizes)
+        is_one = isinstance(first, tree.Number) and first.value == 1
+        return f"{self.size(first)} {'number' if is_one else 'numbers'}"
+
     def size(self, size: tree.Expression) -> str:
         match size:
             case tree.Symbol() | tree.Number():
@@ -481,10 +489,10 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             text = formatter.listed(values) + formatter.clauses(statement.clauses)
             return Line("let", "let", formatter.let_head(statement), "=", text)
         case tree.InputStatement(symbol, shape, _, clauses):
-            text = formatter.shape(shape) + formatter.clauses(clauses)
+            text = formatter.end(shape) + formatter.clauses(clauses)
             return Line("shape", "input", formatter.symbol(symbol), ":", text)
         case tree.Output(name, shape, is_scores):
-            text = formatter.shape(shape) + " numbers" * (len(shape) == 1 and not is_scores)
+            text = formatter.shape(shape) if is_scores else formatter.end(shape)
             return Line("shape", "output", formatter.name(name), ":", text)
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))

@@ -38,6 +38,7 @@ WORDS_INSIDE = (
     "start",
     "bias",
     "fixed",
+    "number",
     "numbers",
     *REDUCTIONS,
     *SOLVERS,
@@ -53,7 +54,7 @@ WORDS_INSIDE = (
 MODULE_NAMES = frozenset(
     """
     torch nn F NamedTuple Callable conv prolong shared_norm drop_path stencil unpad check_size check_margin check_shape
-    check_count shared zero_sum symmetric unit_norm frozen_norm freeze unpool
+    check_count check_numbers join shared zero_sum symmetric unit_norm frozen_norm freeze unpool
     iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
     """.split()
 )

@@ -15,6 +15,7 @@ from cldfc.syntax.keywords import BOUNDARIES, EXAMPLES, KERNEL_RULES, SOLVERS, S
 from cldfc.syntax.spelling import (
     ACCENTS,
     COMMANDS,
+    COMMENT,
     FONTS,
     FOR_WORDS,
     NAME,
@@ -150,6 +151,7 @@ _WORDS = {
     "COMMA": "`,`",
     "_DOTS": "`..`",
     "_TIMES": "`×`",
+    "NUMBERS": "`numbers`",
     "_ARROW": "`→`",
     "_AT_LEAST": "`>=`",
     "_AT_MOST": "`<=`",
@@ -279,6 +281,10 @@ def _report_ending(last: Span, statement: Span, expected: set[str], problems: Pr
     if opening is None:
         label = f"expected {_expected_in_words(expected)} after this"
         help = _help_for_start(last, statement)
+        if _first_word(statement).text == "input" and "NUMBERS" in expected:
+            written = " ".join(re.sub(COMMENT, "", statement.text).split())
+            word = "number" if last.text == "1" else "numbers"
+            help = f"write `{written} {word}` for numbers of each image, or the sizes of a map, as in `3 × 32 × 32`"
         if expected == _RANGE_SIGNS:
             is_for = re.search(rf"(?:\bfor|{FOR_WORDS})\s+$", last.source.text[statement.start : last.start])
             help = f"write its range: `for {last.text} = 1..4`" if is_for else _HELP_FOR_COMMA
@@ -361,12 +367,37 @@ def help_for_attribute(word: str) -> str | None:
     return f"write it behind the channels: `kernel K : 3×3 → 16, {word}{number}`" if is_known else None
 
 
+_WITHOUT_CHANNELS = re.compile(
+    r"(?P<head>kernel[^:=→>]*:)(?P<size>[^,=→>]*?)"
+    rf"(?P<words>,?\s+(?:{'|'.join((*BOUNDARIES, *KERNEL_RULES, 'padding', 'dilation', 'bias', 'start'))})\b[^=→>]*)?"
+    r"(?:,[^=→>]*)?(?P<numbers>= *[^ ].*)"
+)
+_LONGEST_NUMBERS = 60
+
+
+def _help_for_channels(statement: Span) -> str | None:
+    """A kernel with given numbers as it would be with channels, which are missing before its `=`."""
+    text = " ".join(re.sub(COMMENT, "", statement.text).split())
+    found = _WITHOUT_CHANNELS.fullmatch(text)
+    if found is None or re.search(r"\beach\b", text):
+        return None
+    head, size, words = found["head"], found["size"].strip(), (found["words"] or "").strip(", ")
+    numbers = found["numbers"] if len(found["numbers"]) <= _LONGEST_NUMBERS else "= …"
+    both = [f"{head} {size}, 1 → 1", f"{head} {size} each"]
+    both = [" ".join([f"{one}, {words}" if words else one, numbers]) for one in both]
+    if "shared" in words:
+        return f"write `{both[1].replace(' each, shared', ' each shared')}`: given numbers need channels, or `each`"
+    return f"write `{both[0]}`, or `{both[1]}` for a map of any channels, each by itself"
+
+
 _FACTOR = re.compile(r"\\(?:max|min|sum|exp|sqrt|tanh|langle|lVert|Vert|\|)(?![A-Za-z])|\|\||[‖⟨]")
 _ENDED = re.compile(r"[\w)\]}⟩‖]\s*$")
 
 
 def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if _first_word(statement).text == "kernel" and "_ARROW" in expected:
+        if help := _help_for_channels(statement):
+            return help
         words = re.findall(NAME, place.source.text[statement.start : place.end])
         if help := help_for_attribute(words[-1]):
             return help

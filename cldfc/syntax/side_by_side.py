@@ -24,8 +24,8 @@ def read_in_context(
 class Multiples:
     """The names of indices and scalars, of the constants and operators that are made of such, and inner products.
 
-    `families` are the values, by name and number of indices, that are a number for each image; `functions` are the
-    operators whose operands have names, `numbers` those operands that are numbers.
+    `families` are the values, by name and number of indices, that are a number for each image, or numbers that an
+    input gives; `functions` are the operators whose operands have names, `numbers` those operands that are numbers.
     """
 
     names: set[str]
@@ -46,6 +46,8 @@ class Multiples:
             before = len(left)
             found.names.update(name for name, value in left.items() if found.is_multiple(value))
             left = {name: value for name, value in left.items() if name not in found.names}
+        inputs = [s for s in statements if isinstance(s, tree.InputStatement) and len(s.shape) == 1]
+        found.families.update((s.name, len(s.symbol.tag)) for s in inputs)
         equations = [s for s in statements if isinstance(s, tree.Equation)]
         before = -1
         while len(found.families) != before:

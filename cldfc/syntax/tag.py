@@ -42,7 +42,7 @@ class _Subscripts:
     constants: set[str] = field(default_factory=set[str])
     """What could be an index as well: a `let`, unless it is a fraction, or a fixed scalar."""
     arities: dict[str, int] = field(default_factory=dict[str, int])
-    """How many indices a constant, a scalar, a vector or a value has; the largest number, if there are several."""
+    """How many indices a constant, a scalar, a vector, an input of numbers or a value has, or the largest number."""
 
     @staticmethod
     def of(statements: Iterable[tree.Statement]) -> _Subscripts:
@@ -65,7 +65,8 @@ class _Subscripts:
                     symbol = found.joined(found.bound_in(statement).with_index(symbol))
                     found.names.add(symbol.name)
                     found.tagged |= {symbol.name} if symbol.tag else set()
-                    if isinstance(statement, tree.Let | tree.Scalar):
+                    is_number = isinstance(statement, tree.InputStatement) and len(statement.shape) == 1
+                    if is_number or isinstance(statement, tree.Let | tree.Scalar):
                         found.arities[symbol.name] = max(len(symbol.tag), found.arities.get(symbol.name, 0))
                 case tree.Equation(symbol):
                     lefts.append(found.joined(found.bound_in(statement).with_index(symbol)))

@@ -316,7 +316,7 @@ class Let:
 class InputStatement:
     """`input f : C × H × W`; `input f@ℓ : 1 × H@ℓ × W@ℓ`, one for each value of an index, perhaps with its range.
 
-    A signal is `1 × N`, a volume `1 × D × H × W`.
+    A signal is `1 × N`, a volume `1 × D × H × W`; `3 numbers` is a vector for each image, `1 number` a number.
     """
 
     examples: ClassVar = ("input f : 3 × 32 × 32",)
@@ -332,7 +332,7 @@ class InputStatement:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`output h : n`, scores of n classes; `output y : 3 numbers`; `output u : 1 × H × W`, a map."""
+    """`output h : n`, scores of n classes; `output y : 3 numbers`, `1 number`; `output u : 1 × H × W`, a map."""
 
     examples: ClassVar = ("output h : 10",)
     name: str

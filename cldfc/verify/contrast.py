@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import shape_text
+from cldfc.diagnostics import end_text
 from cldfc.network.positions import IndexRange, OutOfRange
 from cldfc.network.program import Program
 from cldfc.verify.deviation import Pairs, attribute_of, module_of
@@ -49,7 +49,7 @@ _SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
 def contrast_specs(here: Compilation, there: Compilation) -> Iterator[str]:
     one, two = here.program, there.program
     if one.shape != two.shape:
-        yield f"the input is {shape_text(one.shape)} here, {shape_text(two.shape)} there"
+        yield f"the input is {end_text(one.shape)} here, {end_text(two.shape)} there"
     if one.classes != two.classes:
         yield f"the output has {one.classes} numbers here, {two.classes} there"
     for name, range in one.ranges.items():

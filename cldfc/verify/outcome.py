@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, UsageError, shape_text
+from cldfc.diagnostics import CldfError, UsageError, end_text
 from cldfc.reference.interpreter import evaluate_spec
 from cldfc.reference.session import tensor_of
 from cldfc.reference.solutions import NotSolved
@@ -116,7 +116,7 @@ def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
 def smaller(network: Compilation) -> Compilation:
     """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
     first, *others = network.program.inputs
-    if others or network.program.open_sizes or first.kind:
+    if others or network.program.open_sizes or first.kind or not first.is_map:
         return network
     channels, *sides = network.shapes.shapes[0]
     largest = _LARGEST_MAPS[len(sides)]
@@ -150,7 +150,7 @@ class Trial:
     @property
     def sizes(self) -> str:
         """The shapes of the inputs: `1 × 32 × 32`, `f@1: 1 × 32 × 32, f@2: 1 × 16 × 16`."""
-        texts = {name: shape_text(tensor.shape[1:]) for name, tensor in self.images.items()}
+        texts = {name: end_text(tensor.shape[1:]) for name, tensor in self.images.items()}
         return ", ".join(texts.values() if len(texts) == 1 else (f"{name}: {text}" for name, text in texts.items()))
 
     def arguments(self, images: Mapping[str, Tensor]) -> list[Tensor | list[Tensor]]:
@@ -158,6 +158,8 @@ class Trial:
         found: list[Tensor | list[Tensor]] = []
         for name, kind in self.kinds.items():
             members = [tensor for member, tensor in images.items() if member.partition("@")[0] == name]
+            # A number of each image is given as a vector of one.
+            members = [tensor if tensor.ndim > 1 else tensor[:, None] for tensor in members]
             found.append(members if kind == "levels" else torch.stack(members, 1) if kind else members[0])
         return found
 
