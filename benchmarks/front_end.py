@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-COUNTS = "10000,50000,200000"
+COUNTS = "10000,50000,199000"
 COMMANDS = "check,compile,show"
 ROUNDS = 3
 LIMIT = 120.0
