@@ -161,6 +161,22 @@ def test_what_is_loaded_when():
     assert not {"torch", "networkx", "sklearn"} & loaded[0] and "torch" not in loaded[-1]
 
 
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (("check", SPEC, "--tie", "B@ℓ for i >= 1", "--input", "3x64x64", "--classes", "7"), {"typer", "networkx"}),
+        (("compile", SPEC, "-o", "/dev/null"), {"torch", "networkx"}),
+        (("train", SPEC, "--data", "digits", "--dry-run"), {"torch", "networkx"}),
+    ],
+)
+def test_what_a_command_does_without(words, absent):
+    """`check` with options needs no typer, the graph that is compiled no networkx, a dry run no torch."""
+    code = f"import sys; sys.argv[1:] = {words!r}\nfrom cldfc.__main__ import main\ntry: main()\n"
+    code += "except SystemExit as end: assert not end.code\nprint('loaded', *sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not absent & {*result.stdout.splitlines()[-1].split()}
+
+
 def test_version():
     """torch's is the one that is installed, said without loading it."""
     import torch

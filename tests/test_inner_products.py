@@ -1,5 +1,7 @@
 """Inner products: numbers of images, in methods of descent against scripts and a direct solver."""
 
+import sys
+
 import pytest
 import torch
 from networks import build, compile_text
@@ -7,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, Source
+from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.side_by_side import Multiples
 from cldfc.verify.equivalence import verify_forms
 from cldfc.verify.outcome import candidates_of
 
@@ -169,3 +173,29 @@ def test_refused(line: str, code: str | None) -> None:
     found = caught.value.diagnostics[0]
     assert code in (None, found.code)
     assert found.help
+
+
+def multiples_and_calls(count: int) -> tuple[Multiples, int]:
+    """What is a number in a spec whose last line says so, which each line needs from the one below; and the calls."""
+    lines = [f"let a{i} = 2 a{i + 1}\ny{i} = S(y{i + 1}) / 2\n" for i in range(count)]
+    text = f"let S(u) = a0 u\n{''.join(lines)}let a{count} = 3\ny{count} = ‖f‖\nz = relu(y0 f)\n"
+    statements, calls = parse_spec(Source("test.cldf", text), Problems()).statements, 0
+
+    def count_calls(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count_calls)
+    try:
+        found = Multiples.of(statements)
+    finally:
+        sys.setprofile(before)
+    return found, calls
+
+
+def test_numbers_that_need_those_below_are_found_in_linear_time():
+    (few, before), (many, calls) = multiples_and_calls(20), multiples_and_calls(80)
+    assert few.names == {f"a{i}" for i in range(21)} and few.families == {(f"y{i}", 0) for i in range(21)}
+    assert len(many.names) == len(many.families) == 81
+    assert calls < 4.5 * before

@@ -54,9 +54,9 @@ def _norms_after_kernels(graph: Graph) -> dict[Key, list[_Norm | None]]:
 
 def _readers_of(graph: Graph) -> list[list[int]]:
     """For each operation those that read it, once for each operand."""
-    found: list[list[int]] = [[] for _ in range(len(graph.net))]
-    for at in range(len(graph.net)):
-        for operand in graph.operands(at):
+    found: list[list[int]] = [[] for _ in graph.inputs]
+    for at, operands in enumerate(graph.inputs):
+        for operand in operands:
             found[operand].append(at)
     return found
 

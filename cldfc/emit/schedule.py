@@ -188,67 +188,71 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
         return False
 
 
-def _repeated(
-    items: Sequence[Item],
-    shapes: Sequence[int],
-    at: int,
-    period: int,
-    ranges: Mapping[str, IndexRange],
-    kinds: frozenset[str],
-) -> _Repeat | None:
+class _Row:
+    """Items in a row, with the shape of each, and its numbers, which are asked for again and again."""
+
+    def __init__(self, items: Sequence[Item], ranges: Mapping[str, IndexRange]) -> None:
+        self.items = items
+        self.ranges = ranges
+        self.shapes = _shapes(items)
+        self.known: list[tuple[_LoopNumber, ...] | None] = [None] * len(items)
+
+    def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
+        found = self.known[at]
+        if found is None:
+            found = self.known[at] = tuple(_numbers(self.items[at], self.ranges))
+        return found
+
+
+def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat | None:
     """How often the `period` items from `at` on repeat as an index of one of these kinds counts, if they do."""
-    counted = _counting(items, shapes, at, period, ranges)
+    items, shapes, ranges = row.items, row.shapes, row.ranges
+    counted = _counting(row, at, period)
     if counted is None or ranges[counted[0]].kind not in kinds:
         return None
     variable, start, step = counted
-    slopes = _slopes(items, shapes, at, period, ranges, step)
+    slopes = _slopes(row, at, period, step)
     parts: list[list[_Column]] = []
-    waiting = islice(items, at, at + period)
+    waiting = iter(range(at, min(at + period, len(items))))
     turns, tail = 1, 0
     while tail == 0:
         begin = at + period * turns
         same = 0
         while same < period and begin + same < len(items) and shapes[begin + same] == shapes[at + same]:
             if turns == 1:
-                item = next(waiting)
-                if _has_loop(item, variable):
+                first = next(waiting)
+                if _has_loop(items[first], variable):
                     return None
-                parts.append(_columns(item, variable, start, ranges, slopes))
-            if not _go_on(parts[same], items[begin + same], variable, start + step * turns, ranges):
+                parts.append(_columns(row, first, variable, start, slopes))
+            if not _go_on(parts[same], row.numbers(begin + same), variable, start + step * turns, ranges):
                 break
             same += 1
         if same == 0:
             break
         turns, tail = (turns + 1, 0) if same == period else (turns, same)
-    is_usual = abs(step) == 1 or any(
-        n.name == variable and abs(n.known.by) == abs(step) for n in _numbers(items[at], ranges)
-    )
+    is_usual = abs(step) == 1 or any(n.name == variable and abs(n.known.by) == abs(step) for n in row.numbers(at))
     if turns + (tail > 0) < (2 if is_usual else 3):
         return None
     rest = list(waiting)
-    if any(_has_loop(item, variable) for item in rest):
+    if any(_has_loop(items[place], variable) for place in rest):
         return None
-    parts += [_columns(item, variable, start, ranges, slopes) for item in rest]
+    parts += [_columns(row, place, variable, start, slopes) for place in rest]
     group = tuple(items[at : at + period])
     return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
 
 
-def _columns(
-    item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange], slopes: Iterator[Fraction]
-) -> list[_Column]:
+def _columns(row: _Row, at: int, variable: str, turn: int, slopes: Iterator[Fraction]) -> list[_Column]:
     """The numbers of an item at the first turn of a loop."""
-    return [_Column(n, n.laws(variable, turn, next(slopes)), [n.value]) for n in _numbers(item, ranges)]
+    return [_Column(n, n.laws(variable, turn, next(slopes)), [n.value]) for n in row.numbers(at)]
 
 
-def _counting(
-    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange]
-) -> tuple[str, int, int] | None:
+def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
     """The first index that differs in the second turn by the step of its range, its first value and its step.
 
     If there is none, the first that differs.
     """
     others: list[tuple[str, int, int]] = []
-    for one, two in _turn_by_turn(items, shapes, at, period, ranges):
+    for one, two in _turn_by_turn(row, at, period):
         if not one.bound and one.value != two.value:
             step = two.value - one.value
             if abs(step) in (1, abs(one.known.by)):
@@ -257,22 +261,18 @@ def _counting(
     return others[0] if others else None
 
 
-def _turn_by_turn(
-    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange]
-) -> Iterator[tuple[_LoopNumber, _LoopNumber]]:
+def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber, _LoopNumber]]:
     """Each number of a group beside the one in its place in the next group, as far as the two have the same shape."""
-    for one_at in range(at, min(at + period, len(items) - period)):
-        if shapes[one_at] != shapes[one_at + period]:
+    for one_at in range(at, min(at + period, len(row.items) - period)):
+        if row.shapes[one_at] != row.shapes[one_at + period]:
             return
-        yield from zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
+        yield from zip(row.numbers(one_at), row.numbers(one_at + period), strict=True)
 
 
-def _slopes(
-    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange], step: int
-) -> Iterator[Fraction]:
+def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
-    if any(map(_speaks_of_multiples, islice(items, at, at + period))):
-        pairs = _turn_by_turn(items, shapes, at, period, ranges)
+    if any(map(_speaks_of_multiples, islice(row.items, at, at + period))):
+        pairs = _turn_by_turn(row, at, period)
         yield from (Fraction(two.value - one.value, step) for one, two in pairs)
     yield from repeat(Fraction(1))
 
@@ -290,12 +290,18 @@ def _speaks_of_multiples(item: Item) -> bool:
     )
 
 
-def _go_on(part: Sequence[_Column], item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> bool:
+def _go_on(
+    part: Sequence[_Column],
+    numbers: Sequence[_LoopNumber],
+    variable: str,
+    turn: int,
+    ranges: Mapping[str, IndexRange],
+) -> bool:
     """Whether an item can be the next turn of another; its columns have its numbers then.
 
     Bounds that follow no law are a table for each level, but none for each step: that would grow with the steps.
     """
-    values = [number.value for number in _numbers(item, ranges)]
+    values = [number.value for number in numbers]
     laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
     may_have_table = ranges[variable].kind == "levels"
     if not all(kept or (column.number.bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
@@ -364,10 +370,10 @@ def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozens
 def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Runs of one equation become loops; then so does a run of one, where others were longer."""
     rolled: list[Item] = []
-    shapes = _shapes(items)
+    row = _Row(items, ranges)
     at = 0
     while at < len(items):
-        repeat = _repeated(items, shapes, at, 1, ranges, _ALL)
+        repeat = _repeated(row, at, 1, _ALL)
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
@@ -502,7 +508,8 @@ def _only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
 
 def _roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
     """One pass that turns repeated groups of items into loops."""
-    shapes = _shapes(items)
+    row = _Row(items, ranges)
+    shapes = row.shapes
     later: dict[int, list[int]] = {}
     for at in reversed(range(len(items))):
         later.setdefault(shapes[at], []).append(at)
@@ -511,7 +518,7 @@ def _roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[
         same = later[shapes[at]]
         same.pop()
         periods = (next_at - at for next_at in same[: -_CANDIDATES - 1 : -1])
-        found = (_repeated(items, shapes, at, period, ranges, kinds) for period in periods)
+        found = (_repeated(row, at, period, kinds) for period in periods)
         fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
         best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:

@@ -1,13 +1,12 @@
-"""The network as a graph, a networkx MultiDiGraph whose nodes are pydantic models, and how rewrites change it."""
+"""The network as a graph, whose nodes are pydantic models, and how rewrites change it."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-import networkx
 from annotated_types import Gt
 from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
 
@@ -17,6 +16,9 @@ from cldfc.network.program import Operand, Program, Reads, Step, Template
 from cldfc.network.shapes import Inferred, Stored
 from cldfc.ops import Operator
 from cldfc.ops.size import formula_of, open_names
+
+if TYPE_CHECKING:
+    import networkx
 
 
 class Node(BaseModel):
@@ -42,14 +44,11 @@ class Node(BaseModel):
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: operations 0, 1, … in an order in which they can be computed.
-
-    `net` has one node for each operation, under the attribute `node`, and one edge for each operand,
-    with its place among the operands under `operand`.
-    """
+    """A network: operations 0, 1, … in an order in which they can be computed, and the operands of each."""
 
     program: Program
-    net: networkx.MultiDiGraph[int]
+    operations: tuple[Node, ...]
+    inputs: tuple[tuple[int, ...], ...]
     instances: tuple[Instance, ...]
     values: dict[Key, int]
     parameters: dict[Key, Stored]
@@ -60,24 +59,30 @@ class Graph:
     def as_written(self) -> Graph:
         return self.written or self
 
-    def node(self, at: int) -> Node:
-        return self.net.nodes[at]["node"]
+    @cached_property
+    def net(self) -> networkx.MultiDiGraph[int]:
+        """The same for networkx, made when it is first asked for: to compile a network needs no such graph.
 
-    def nodes(self) -> list[Node]:
+        It has one node for each operation, under the attribute `node`, and one edge for each operand, with its place
+        among the operands under `operand`.
+        """
+        import networkx
+
+        net: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=self.program.model)
+        for at, (node, sources) in enumerate(zip(self.operations, self.inputs, strict=True)):
+            net.add_node(at, node=node)
+            net.add_edges_from((source, at, {"operand": place}) for place, source in enumerate(sources))
+        return net
+
+    def node(self, at: int) -> Node:
+        return self.operations[at]
+
+    def nodes(self) -> tuple[Node, ...]:
         """All operations, operands before what uses them."""
-        return [self.node(at) for at in range(self.net.number_of_nodes())]
+        return self.operations
 
     def operands(self, at: int) -> list[int]:
         return list(self.inputs[at])
-
-    @cached_property
-    def inputs(self) -> list[list[int]]:
-        """The operands of every operation; asking networkx for those of one takes long."""
-        places: list[dict[int, int]] = [{} for _ in range(len(self.net))]
-        edges: Iterable[tuple[int, int, int]] = self.net.edges(data="operand")
-        for source, target, place in edges:
-            places[target][place] = source
-        return [[sources[place] for place in range(len(sources))] for sources in places]
 
     @cached_property
     def members(self) -> dict[int, list[int]]:
@@ -99,9 +104,8 @@ class Graph:
 def build_graph(inferred: Inferred) -> Graph:
     """The graph of a network whose shapes are known. Raises ValueError when it is not a network."""
     expansion = inferred.expansion
-    net: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=expansion.program.model)
-    for at, (operation, shape) in enumerate(zip(expansion.operations, inferred.shapes, strict=True)):
-        node = Node(
+    nodes = tuple(
+        Node(
             operator=operation.operator,
             shape=shape,
             parameter=operation.parameter,
@@ -109,18 +113,21 @@ def build_graph(inferred: Inferred) -> Graph:
             step=operation.step,
             statistics=operation.statistics,
         )
-        net.add_node(at, node=node)
-        net.add_edges_from((operand, at, {"operand": place}) for place, operand in enumerate(operation.operands))
-    graph = Graph(expansion.program, net, tuple(expansion.instances), dict(expansion.values), dict(inferred.parameters))
+        for operation, shape in zip(expansion.operations, inferred.shapes, strict=True)
+    )
+    operands = tuple(operation.operands for operation in expansion.operations)
+    values, parameters = dict(expansion.values), dict(inferred.parameters)
+    graph = Graph(expansion.program, nodes, operands, tuple(expansion.instances), values, parameters)
     validate_graph(graph)
     return graph
 
 
 def validate_graph(graph: Graph) -> None:
     """Raise ValueError unless operands come first and every parameter is stored; a rewrite may leave some unused."""
-    for source, target in graph.net.edges():
-        if source >= target:
-            raise ValueError(f"operation {target} uses operation {source}, which comes later")
+    for target, sources in enumerate(graph.inputs):
+        for source in sources:
+            if source >= target:
+                raise ValueError(f"operation {target} uses operation {source}, which comes later")
     used = {key for node in graph.nodes() for key in node.stored}
     wrong = used - graph.parameters.keys() if graph.written else used ^ graph.parameters.keys()
     if wrong:
@@ -143,21 +150,21 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
     All parameters stay: a rewrite has the same ones, and so the same start and the same saved weights. Raises
     ValueError when it is not a network.
     """
-    net: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=graph.net.name)
     values = {key: at for at, key in enumerate(graph.program.input_keys)}
-    net.add_nodes_from((at, {"node": graph.node(at)}) for at in values.values())
+    nodes = [graph.node(at) for at in values.values()]
+    operands: list[tuple[int, ...]] = [() for _ in nodes]
     instances: list[Instance] = []
     for number, equation in enumerate(revised):
-        start = len(net)
+        start = len(nodes)
         for at, (step, origin) in enumerate(zip(equation.template.steps, equation.origins, strict=True)):
-            net.add_node(start + at, node=_renew(graph.node(origin), step, number, at))
-            sources = [s for o in step.operands for s in _sources_of(o, equation.binding, start, values)]
-            net.add_edges_from((source, start + at, {"operand": place}) for place, source in enumerate(sources))
+            nodes.append(_renew(graph.node(origin), step, number, at))
+            operands.append(tuple([s for o in step.operands for s in _sources_of(o, equation.binding, start, values)]))
         last = equation.template.result
         assert last is not None
         values[equation.value] = _sources_of(last, equation.binding, start, values)[0]
         instances.append(Instance(equation.template, equation.binding, equation.value, values[equation.value]))
-    rebuilt = Graph(graph.program, net, tuple(instances), values, graph.parameters, graph.as_written)
+    given = tuple(nodes), tuple(operands), tuple(instances)
+    rebuilt = Graph(graph.program, *given, values, graph.parameters, graph.as_written)
     validate_graph(rebuilt)
     return rebuilt
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.tag import read_subscripts
-from cldfc.syntax.walk import changed_parts, children, own_indices
+from cldfc.syntax.walk import changed_parts, children, mentions, own_indices
+
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 def read_in_context(
@@ -40,19 +43,55 @@ class Multiples:
         functions = {let.symbol.name: let for let in lets if let.arguments}
         found = Multiples({s.name for s in statements if isinstance(s, tree.Range)}, functions=functions)
         found.names.update(s.symbol.name for s in statements if isinstance(s, tree.Scalar))
-        left = {let.symbol.name: let.values[0] for let in lets if not let.arguments}
-        before = -1
-        while len(left) != before:
-            before = len(left)
-            found.names.update(name for name, value in left.items() if found.is_multiple(value))
-            left = {name: value for name, value in left.items() if name not in found.names}
+        constants = {let.symbol.name: let.values[0] for let in lets if not let.arguments}
+        found.grow(found.names, constants.items(), found.is_multiple, lambda symbol: symbol.name)
         inputs = [s for s in statements if isinstance(s, tree.InputStatement) and len(s.shape) == 1]
         found.families.update((s.name, len(s.symbol.tag)) for s in inputs)
         equations = [s for s in statements if isinstance(s, tree.Equation)]
-        before = -1
-        while len(found.families) != before:
-            before = len(found.families)
-            found.families.update((e.left.name, len(e.left.tag)) for e in equations if found.is_image_number(e.right))
+        families = [((e.left.name, len(e.left.tag)), e.right) for e in equations]
+        found.grow(found.families, families, found.is_image_number, lambda symbol: (symbol.name, len(symbol.tag)))
+        return found
+
+    def grow(
+        self,
+        known: set[_Name],
+        definitions: Iterable[tuple[_Name, tree.Expression]],
+        holds: Callable[[tree.Expression], bool],
+        name_of: Callable[[tree.Symbol], _Name],
+    ) -> None:
+        """Add to `known` each name whose definition holds, which may need other names that are known by then.
+
+        A definition is asked again only when one of the names in it has become known.
+        """
+        before = len(known)
+        left: list[tuple[_Name, tree.Expression]] = []
+        for name, expression in definitions:
+            if holds(expression):
+                known.add(name)
+            else:
+                left.append((name, expression))
+        if len(known) == before:
+            return
+        readers: dict[_Name, list[tuple[_Name, tree.Expression]]] = defaultdict(list)
+        for definition in left:
+            for needed in {name_of(symbol) for symbol in self.symbols_in(definition[1])}:
+                readers[needed].append(definition)
+        while left:
+            name, expression = left.pop()
+            if name not in known and holds(expression):
+                known.add(name)
+                left += readers.pop(name, ())
+
+    def symbols_in(self, expression: tree.Expression) -> list[tree.Symbol]:
+        """The symbols of an expression, and of the operators that it applies."""
+        found: list[tree.Symbol] = []
+        waiting, seen = [expression], set[str]()
+        while waiting:
+            symbols = [mention for mention in mentions(waiting.pop()) if isinstance(mention, tree.Symbol)]
+            found += symbols
+            new = {symbol.name for symbol in symbols if symbol.name in self.functions} - seen
+            seen |= new
+            waiting += [self.functions[name].values[0] for name in new]
         return found
 
     def statement(self, statement: tree.Statement) -> tree.Statement:

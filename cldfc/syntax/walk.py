@@ -16,7 +16,7 @@ _Node = tree.Statement | tree.Expression | tree.Index
 
 def children(node: object) -> list[object]:
     found: list[object] = []
-    for name in parts_of(type(node)) or ():
+    for name in _inner_parts(type(node)):
         part: object = getattr(node, name)
         if isinstance(part, tuple):
             found += [child for child in cast("tuple[object, ...]", part) if parts_of(type(child)) is not None]
@@ -29,6 +29,17 @@ def children(node: object) -> list[object]:
 def parts_of(kind: type) -> tuple[str, ...] | None:
     """The fields of a tree that say what it is, not where it stands; None for a class that is not a tree."""
     return tuple(field.name for field in fields(kind) if field.compare) if is_dataclass(kind) else None
+
+
+_PLAIN = frozenset({"str", "str | None", "int", "int | float", "bool"})
+
+
+@cache
+def _inner_parts(kind: type) -> tuple[str, ...]:
+    """The fields that may hold trees: those that are not annotated as plain text or numbers."""
+    if not is_dataclass(kind):
+        return ()
+    return tuple(field.name for field in fields(kind) if field.compare and field.type not in _PLAIN)
 
 
 def nesting(root: _Node) -> int:
