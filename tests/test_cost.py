@@ -30,6 +30,7 @@ SMALLER |= {
     "mgnet_signals": "1x64",
     "admm_net": "1x12x12",
     "learned_primal_dual": "1x12x12",
+    "ffdnet": "f=1x12x12",
 }
 SMALLER |= {"googlenet_aux": "3x224x224", "inception_v3": "3x75x75", "inception_v3_aux": "3x299x299"}
 BATCH = 2

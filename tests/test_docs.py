@@ -139,11 +139,13 @@ def statements(text: str):
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:40])
 def test_blocks_of_the_reference(block: str):
-    own = statements(block)
-    lefts = [statement.left for statement in own if isinstance(statement, tree.Equation)]
-    frame = [s for s in statements(BLOCKS[0]) if not (isinstance(s, tree.Equation) and s.left in lefts)]
-    whole = own if "model " in block else merge(frame, own)
-    Compilation(Source("language.md", "".join(f"{format_statement(statement)}\n" for statement in whole))).check()
+    text = block
+    if "model " not in block:
+        own = statements(block)
+        lefts = [statement.left for statement in own if isinstance(statement, tree.Equation)]
+        frame = [s for s in statements(BLOCKS[0]) if not (isinstance(s, tree.Equation) and s.left in lefts)]
+        text = "".join(f"{format_statement(statement)}\n" for statement in merge(frame, own))
+    Compilation(Source("language.md", text)).check()
 
 
 def test_the_reference_has_blocks():

@@ -282,6 +282,24 @@ class ADMMNet(nn.Module):
         return x.view_as(f)
 
 
+class FFDNet(nn.Module):
+    """Zhang, Zuo and Zhang 2018, for gray images: four images of half the size beside a map of the noise level."""
+
+    def __init__(self, given: nn.Module) -> None:
+        super().__init__()
+        self.given = given
+
+    def forward(self, f, noise):
+        g, (batch, _, height, width) = self.given, f.shape
+        quarters = [f[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        level = noise[:, :, None, None] * f.new_ones(batch, 1, height // 2, width // 2)
+        x = torch.cat([*quarters, level], 1)
+        for layer in (g.A, *g.B.values()):
+            x = F.conv2d(x, layer.weight, layer.bias, padding=1).clamp_min(0)
+        x = F.conv2d(x, g.C.weight, g.C.bias, padding=1)
+        return x.view(batch, 2, 2, height // 2, width // 2).permute(0, 3, 1, 4, 2).reshape(f.shape)
+
+
 class VCycle(nn.Module):
     """MgNet down, then up by the adjoint of each restriction, whose kernel is turned and its channels exchanged."""
 
@@ -321,6 +339,7 @@ BY_HAND = [
     ("learned_primal_dual", LearnedPrimalDual, (2, 1, 12, 12)),
     ("mgnet_v_cycle", VCycle, (4, 3, 16, 16)),
     ("admm_net", ADMMNet, (2, 1, 9, 9)),
+    ("ffdnet", FFDNet, (2, 1, 6, 8)),
 ]
 
 
@@ -335,11 +354,12 @@ def test_an_iteration_is_that_by_hand(name, by_hand, shape, training):
     if name == "admm_net":
         for penalty in network.rho.values():
             nn.init.uniform_(penalty, 0.5, 1.5)
-    image = torch.randn(shape, dtype=torch.float64)
+    given = [torch.randn(shape, dtype=torch.float64)]
+    given += [torch.rand(2, 1, dtype=torch.float64)] if name == "ffdnet" else []
     found = []
     for candidate in (network, by_hand(network)):
         network.zero_grad()
-        result = candidate(image)
+        result = candidate(*given)
         result.square().sum().backward()
         found.append([result.detach(), *(p.grad.clone() for p in network.parameters() if p.requires_grad)])
     assert max(relative_difference(a, b) for a, b in zip(*found, strict=True)) < 1e-10

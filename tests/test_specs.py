@@ -36,7 +36,7 @@ PUBLISHED = (
     "mobilenet_v3_small se_resnet18 shufflenet_v2"
 )
 COMPARED = {f"imagenet/{name}" for name in (*PUBLISHED.split(), "irevnet")}
-COMPARED |= {"vnet", "mgnet_signals", "multigrid/poisson_line", "admm_net", "learned_primal_dual"}
+COMPARED |= {"vnet", "mgnet_signals", "multigrid/poisson_line", "admm_net", "ffdnet", "learned_primal_dual"}
 """Those that `test_published.py`, `test_rearranged.py` and `test_dimensions.py` compare with others."""
 
 # What makes a network narrow, where the spec says so, with other widths on every level.
