@@ -57,6 +57,10 @@ class _Strip:
         return max(map(_text_columns, self.lines))
 
 
+_MOST_PARTS = 250
+"""Parts that are written in one line."""
+
+
 class _StripWriter:
     def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str], encoding: str = UTF8) -> None:
         self.colours = colours
@@ -121,22 +125,31 @@ class _StripWriter:
         is_start = start is not None and inner.part is None and inner.values[:1] == (start,)
         return _Branch(is_start, path[1:] if is_start else path, column, operand.sign < 0)
 
-    def inline(self, block: Block, operand: Operand) -> Iterator[_Piece]:
-        """An operand with all that leads to it in one line; what is joined stands in parentheses."""
+    def inline(self, block: Block, operand: Operand, left: list[int] | None = None) -> Iterator[_Piece]:
+        """An operand with all that leads to it in one line; what is joined stands in parentheses.
+
+        A part that is used several times is written at each use, so that their number can grow with the power of the
+        levels, as in a W-cycle: behind `_MOST_PARTS` there are dots. `left` counts down to that.
+        """
+        left = [_MOST_PARTS] if left is None else left
         if operand.part is None:
             yield " ".join(map(self.name, operand.values)) + " ", _VALUE
             return
+        if left[0] == 0:
+            yield self.spell("… "), _DIM
+            return
+        left[0] -= 1
         part = block.parts[operand.part]
         if len(part.operands) < 2:
             for inner in part.operands:
-                yield from self.inline(block, inner)
+                yield from self.inline(block, inner, left)
             yield from self.part(part)
             return
         yield "(", _DIM
         for at, inner in enumerate(part.operands):
             if at or inner.sign < 0:
                 yield self.spell("− " if inner.sign < 0 else f"{part.label.name} "), _DIM
-            *pieces, (text, style) = self.inline(block, inner)
+            *pieces, (text, style) = self.inline(block, inner, left)
             yield from [*pieces, (text if inner is not part.operands[-1] else text.rstrip(), style)]
         yield ") ", _DIM
 
@@ -168,12 +181,17 @@ def _split_operands(block: Block, place: int, chain: Sequence[int]) -> tuple[Ope
 def _draw_branches(branches: Sequence[_Branch], start: int) -> list[list[_Piece]]:
     """The lines below a chain: the shortest branches are the highest."""
     placed: list[tuple[int, int, _Branch]] = []
-    for branch in sorted(branches, key=lambda b: b.column - _left_end(b, start)):
-        left, row = _left_end(branch, start), 0
-        while any(r == row and left <= b.column + 1 and _left_end(b, start) <= branch.column + 1 for r, _, b in placed):
+    taken: list[list[tuple[int, int]]] = []
+    lefts = [(_left_end(branch, start), branch) for branch in branches]
+    for left, branch in sorted(lefts, key=lambda found: found[1].column - found[0]):
+        row = 0
+        while row < len(taken) and any(left <= b + 1 and a <= branch.column + 1 for a, b in taken[row]):
             row += 1
+        if row == len(taken):
+            taken.append([])
+        taken[row].append((left, branch.column))
         placed.append((row, left, branch))
-    rows = [_Canvas() for _ in range(1 + max((row for row, _, _ in placed), default=-1))]
+    rows = [_Canvas() for _ in taken]
     for row, left, branch in placed:
         rows[row].write(left, _branch_text(branch, left))
         for above in rows[:row]:
