@@ -47,3 +47,9 @@ def test_many_steps_are_folded():
     stream = io.StringIO()
     show_network(graph, Console(file=stream, width=80))
     assert len(stream.getvalue().splitlines()) < 40
+
+
+def test_what_is_used_again_and_again_is_cut_short():
+    """In a W-cycle each grid is used twice by the one above: written out, a line would double with every level."""
+    text = shown(ROOT / "specs" / "multigrid" / "poisson_w.cldf", 100)
+    assert "…" in text and len(text.splitlines()) < 200

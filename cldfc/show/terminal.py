@@ -57,7 +57,7 @@ class _Strip:
         return max(map(_text_columns, self.lines))
 
 
-_MOST_PARTS = 250
+_MOST_PARTS = 60
 """Parts that are written in one line."""
 
 
