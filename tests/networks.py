@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import nn
 
@@ -41,6 +42,8 @@ torchvision, timm = Late("torchvision"), Late("timm")
 
 
 IS_FUZZ = "CLDFC_FUZZ" in os.environ
+only_in_fuzz = pytest.mark.skipif(not IS_FUZZ, reason="it is slow, and `make fuzz` runs it")
+"""What takes seconds and has a quicker test beside it."""
 
 
 def some(cases: Iterable[Case], share: int) -> list[Case]:

@@ -85,12 +85,12 @@ def difference_in_training(text: str, steps: int = 3) -> float:
 # The same network
 
 
-@pytest.mark.parametrize("name", some(VARIATIONS, 6))
+@pytest.mark.parametrize("name", some(VARIATIONS, 12))
 def test_a_residual_form_trains_as_the_network_as_written(name):
     assert difference_in_training(VARIATIONS[name][0]) < TOLERANCE
 
 
-@pytest.mark.parametrize("seed", some(range(120), 20))
+@pytest.mark.parametrize("seed", some(range(120), 40))
 def test_a_network_put_together_at_random_has_a_residual_form_that_is_the_same(seed):
     """One step, for these networks are not made to be trained; a zero may lose its shape with the mapping."""
     try:
@@ -416,7 +416,7 @@ def test_changes_of_the_command_line_are_part_of_the_file():
 # The derivation
 
 
-@pytest.mark.parametrize("name", some(VARIATIONS, 12))
+@pytest.mark.parametrize("name", some(VARIATIONS, 24))
 def test_every_line_of_latex_can_be_typeset(name):
     parser = mathtext.MathTextParser("path")
     for line in filter(None, explain_as_latex(derived(VARIATIONS[name][0])).split("\n")):
