@@ -6,7 +6,7 @@ from math import prod
 import networkx
 import pytest
 import torch
-from networks import ROOT, build, some
+from networks import ROOT, build, in_one_test, some
 from test_operators import CASES, evaluate, infer, make
 from test_operators import numbers as numbers_of
 from torch import nn
@@ -106,7 +106,7 @@ def test_what_is_kept_is_linear_in_the_batch(spec, batch):
     assert kept < saved.bytes() < 2 * kept if has_borders else kept == saved.bytes()
 
 
-@pytest.mark.parametrize("case", some([c for c in CASES if not isinstance(c.operator, ops.Statistics)], 3), ids=str)
+@in_one_test(some([case for case in CASES if not isinstance(case.operator, ops.Statistics)], 2))
 def test_an_operator_keeps_what_torch_keeps(case):
     """Whichever of the operands depend on parameters."""
     for shapes in case.shapes:

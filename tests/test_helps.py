@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from networks import find_errors
+from networks import find_errors, in_one_test
 
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, Span
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
@@ -67,12 +67,12 @@ def helps_of(case: Path) -> list[str]:
     return re.findall(r"^ *= help: (.*)$", case.with_suffix(".txt").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_what_a_help_quotes_can_be_read():
-    for case in CASES:
-        helps = helps_of(case)
-        assert helps
-        for text in (text for each in helps for text in QUOTED.findall(each)):
-            assert can_be_read(text) or quotes_elsewhere(text), (case.stem, text)
+@in_one_test(CASES)
+def test_what_a_help_quotes_can_be_read(case: Path):
+    helps = helps_of(case)
+    assert helps
+    for text in (text for each in helps for text in QUOTED.findall(each)):
+        assert can_be_read(text) or quotes_elsewhere(text), text
 
 
 # What a help proposes
@@ -114,7 +114,7 @@ def kinds(errors: tuple[Diagnostic, ...]) -> set[tuple[str, str, str]]:
 PROPOSING = [case for case in CASES if any(REPLACED.match(each) or ADDED.match(each) for each in helps_of(case))]
 
 
-@pytest.mark.parametrize("case", PROPOSING, ids=lambda path: path.stem)
+@in_one_test(PROPOSING)
 def test_what_a_help_proposes_mends_the_error(case: Path):
     source = read_source(Path(case.name))
     before = errors_of(source, case.name[:5])

