@@ -19,7 +19,7 @@ SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cli test_cost 
 	test_editors test_emit test_errors test_fold_norms test_format test_formats test_fuzz test_language test_latex test_library test_lsp test_multigrid \
 	test_networks test_output test_picture test_processors test_published test_python_runs test_rearranged test_recursion test_reference test_remarks \
 	test_reproduce test_reserved test_scalars test_schedule test_shared_norms test_simplify test_specs test_theorem test_verify test_words \
-	train/test_damage train/test_default_recipe train/test_evaluate train/test_export train/test_groups train/test_import_networks \
+	train/test_damage train/test_default_recipe train/test_evaluate train/test_export train/test_groups train/test_idx_files train/test_import_networks \
 	train/test_import_weights train/test_job train/test_processes train/test_report train/test_resume train/test_sharing train/test_small_maps \
 	train/test_stop))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.

@@ -336,7 +336,7 @@ def test_strict_types(tmp_path):
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", ["preact18_Al", "unet", "fractalnet", "lenet5"])
+@pytest.mark.parametrize("name", some(["preact18_Al", "unet", "fractalnet", "lenet5"], 3))
 def test_channels_and_classes_are_arguments(name):
     """The class with other numbers is the class of the spec with other numbers: the same code but for these."""
     compilation = Compilation(Source("test.cldf", spec_text(name, ("model", "model"))))

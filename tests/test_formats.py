@@ -100,7 +100,7 @@ def edges_of(graph):
     )
 
 
-@pytest.mark.parametrize("path", some(SPECS, 16), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(SPECS, 24), ids=lambda path: path.stem)
 def test_graphviz_reads_the_same_graph(path):
     graph = graph_of(path)
     (read,) = pydot.graph_from_dot_data(emit_dot(graph))

@@ -130,7 +130,9 @@ def assert_measured_alike(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "sync_bn"), [(WITHOUT_NORM, False), (PLAIN, True)], ids=["without norm", "synchronised norm"]
+    ("source", "sync_bn"),
+    some([(PLAIN, True), (WITHOUT_NORM, False)], 2),
+    ids=some(["synchronised norm", "without norm"], 2),
 )
 def test_two_processes_train_as_one(tmp_path: Path, source: str, sync_bn: bool) -> None:
     """The parameter without a gradient, `idle`, is among those compared."""
