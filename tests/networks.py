@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from importlib import import_module
@@ -56,9 +57,16 @@ def some(cases: Iterable[Case], share: int) -> list[Case]:
 
 
 def in_one_test(cases: Iterable[Case]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """One test of all cases, where each takes a millisecond: a test of its own takes pytest ten."""
+    """One test of all cases, where each takes a millisecond: a test of its own takes pytest ten.
+
+    Not for mutmut, which runs those tests alone that reach what it has changed.
+    """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        own, *others = signature(test).parameters.values()
+        if "mutmut" in sys.modules:
+            return pytest.mark.parametrize(own.name, list(cases), ids=str)(test)
+
         @wraps(test)
         def test_all(**fixtures: Any) -> None:
             for case in cases:
@@ -69,7 +77,6 @@ def in_one_test(cases: Iterable[Case]) -> Callable[[Callable[..., None]], Callab
                     raise
 
         # pytest asks for fixtures by it, and the case is none.
-        _, *others = signature(test).parameters.values()
         test_all.__dict__["__signature__"] = signature(test).replace(parameters=others)
         return test_all
 
