@@ -161,7 +161,7 @@ def test_random_specs_compile_to_the_same_bytes(text: str):
 # Trees
 
 
-@settings(max_examples=6 * MANY, deadline=None, derandomize=True)
+@settings(max_examples=max(60, 6 * MANY), deadline=None, derandomize=True)
 @given(statements())
 def test_statements_are_read_back(statement: tree.Statement):
     head = getattr(statement, "symbol", getattr(statement, "left", None))
