@@ -2,11 +2,15 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import nn
 
@@ -41,11 +45,42 @@ torchvision, timm = Late("torchvision"), Late("timm")
 
 
 IS_FUZZ = "CLDFC_FUZZ" in os.environ
+only_in_fuzz = pytest.mark.skipif(
+    not IS_FUZZ and "CLDFC_TORTURE" not in os.environ, reason="it is slow, and `make fuzz` runs it"
+)
+"""What takes seconds and has a quicker test beside it."""
 
 
 def some(cases: Iterable[Case], share: int) -> list[Case]:
     """One case of so many, where each is slow; `make fuzz` takes them all."""
     return list(cases)[:: 1 if IS_FUZZ else share]
+
+
+def in_one_test(cases: Iterable[Case]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """One test of all cases, where each takes a millisecond: a test of its own takes pytest ten.
+
+    Not for mutmut, which runs those tests alone that reach what it has changed.
+    """
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        own, *others = signature(test).parameters.values()
+        if "mutmut" in sys.modules:
+            return pytest.mark.parametrize(own.name, list(cases), ids=str)(test)
+
+        @wraps(test)
+        def test_all(**fixtures: Any) -> None:
+            for case in cases:
+                try:
+                    test(case, **fixtures)
+                except BaseException as error:
+                    error.add_note(f"for {case}")
+                    raise
+
+        # pytest asks for fixtures by it, and the case is none.
+        test_all.__dict__["__signature__"] = signature(test).replace(parameters=others)
+        return test_all
+
+    return decorate
 
 
 def printed(path: Path) -> str:

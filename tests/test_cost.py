@@ -6,7 +6,7 @@ from math import prod
 import networkx
 import pytest
 import torch
-from networks import ROOT, build, some
+from networks import ROOT, build, in_one_test, some
 from test_operators import CASES, evaluate, infer, make
 from test_operators import numbers as numbers_of
 from torch import nn
@@ -68,7 +68,7 @@ class Saved:
 
 @pytest.mark.parametrize(
     "spec",
-    some([s for s in SPECS if s.stem not in ("vnet", "inception_v3_aux")], 8),
+    some([s for s in SPECS if s.stem not in ("vnet", "inception_v3_aux")], 16),
     ids=lambda path: path.relative_to(ROOT / "specs").as_posix(),
 )
 def test_a_spec_costs_what_torch_counts_and_keeps(spec):
@@ -90,7 +90,7 @@ def test_a_spec_costs_what_torch_counts_and_keeps(spec):
 OTHERS = sorted([*(ROOT / "tests" / "golden" / "compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
 
 
-@pytest.mark.parametrize("spec", OTHERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("spec", some(OTHERS, 3), ids=lambda path: path.stem)
 @pytest.mark.parametrize("batch", some([5, 2], 2))
 def test_what_is_kept_is_linear_in_the_batch(spec, batch):
     # In float32 nothing comes to rest within 1e-13.
@@ -107,7 +107,7 @@ def test_what_is_kept_is_linear_in_the_batch(spec, batch):
     assert kept < saved.bytes() < 2 * kept if has_borders else kept == saved.bytes()
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not isinstance(case.operator, ops.Statistics)], ids=str)
+@in_one_test(some([case for case in CASES if not isinstance(case.operator, ops.Statistics)], 2))
 def test_an_operator_keeps_what_torch_keeps(case):
     """Whichever of the operands depend on parameters."""
     for shapes in case.shapes:
@@ -187,7 +187,7 @@ def test_depth_is_what_the_name_says(name):
     assert cost_of_network(Compilation(read_source(ROOT / "specs" / f"{name}.cldf")).simplified).depth == DEPTHS[name]
 
 
-@pytest.mark.parametrize("spec", some(SPECS, 3), ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
+@pytest.mark.parametrize("spec", some(SPECS, 8), ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
 def test_depth_and_levels(spec):
     """networkx finds the same longest path; the levels add up to the whole."""
     graph = graph_of(spec)

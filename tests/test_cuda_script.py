@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import ROOT
+from networks import ROOT, only_in_fuzz
 from program import Program
 
 from benchmarks import cuda
@@ -69,6 +69,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return script
 
 
+@only_in_fuzz
 def test_without_a_device_everything_is_skipped(tmp_path: Path) -> None:
     """By the command itself; figures that are there already stay."""
     (tmp_path / "cuda.json").write_text("mine")

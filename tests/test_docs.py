@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from networks import ROOT
+from networks import ROOT, only_in_fuzz
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -165,6 +165,7 @@ def blocks(language: str) -> str:
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
 
 
+@only_in_fuzz
 def test_importing(monkeypatch: pytest.MonkeyPatch, tmp_path, capsys):
     """The page's commands, then its Python with every value that a comment states."""
     (command,) = re.findall(r"^\$ cldfc (.*)$", blocks("console"), re.MULTILINE)

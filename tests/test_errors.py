@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from networks import find_errors
+from networks import find_errors, in_one_test, some
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -66,7 +66,7 @@ def test_report(case: Path, golden: Callable[[Path, str], None]):
     assert len(found) == SEVERAL.get(case.stem, 1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+@in_one_test(CASES)
 def test_data_agrees_with_text(case: Path):
     for diagnostic in errors_of(Path(case.name)):
         lines = plain_text(render([diagnostic])).splitlines()
@@ -82,7 +82,7 @@ def test_data_agrees_with_text(case: Path):
             assert any(line.endswith(f" {place['label']}") for line in lines)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+@in_one_test(CASES)
 def test_wording(case: Path):
     for diagnostic in errors_of(Path(case.name)):
         for text in (diagnostic.message, diagnostic.help, *(place.text for place in diagnostic.places)):
@@ -130,7 +130,7 @@ LONG_LINES = {
 }
 
 
-@pytest.mark.parametrize("case", LONG_LINES)
+@pytest.mark.parametrize("case", some(LONG_LINES, 2))
 def test_reports_on_long_lines_are_short(case: str):
     """Each error quotes the ends of what it speaks of, and of many errors the first hundred are listed."""
     with pytest.raises(CldfError) as caught:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from networks import ROOT, find_errors
+from networks import ROOT, find_errors, in_one_test
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -85,7 +85,7 @@ def test_right_example_compiles(code: str, in_folder: Path):
     check(explanations()[code].examples["Right"], code)
 
 
-@pytest.mark.parametrize("code", explanations())
+@in_one_test(explanations())
 def test_page(code: str):
     page = explanations()[code]
     assert page.title[0].islower() and not page.title.endswith(".")

@@ -66,14 +66,14 @@ def count_norms(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("form", ["written", "simplified"])
-@pytest.mark.parametrize("path", some(PATHS, 3), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", some(PATHS, 6), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_outputs_are_those_of_the_trained_network(path, form):
     assert difference(Compilation(read_source(path), changes_for(path)).folded(form)) < 1e-12
 
 
 @pytest.mark.parametrize("steps", ["2, 1, 1, 1", "1, 2, 1, 2", "1", "3, 1, 1, 2"])
 @pytest.mark.parametrize(
-    "ties", [["A@ℓ"], ["B@ℓ for i >= 1"], ["A@ℓ", "B@ℓ"], ["A"], ["A@ℓ for ℓ >= 3", "B@i"]], ids=str
+    "ties", some([["A@ℓ"], ["B@ℓ for i >= 1"], ["A@ℓ", "B@ℓ"], ["A"], ["A@ℓ for ℓ >= 3", "B@i"]], 2), ids=str
 )
 def test_families_of_which_some_members_fold(steps, ties):
     changes = read_changes([f"ν = {steps}", "c = 4"], ties, "3x8x8")
@@ -253,7 +253,7 @@ def test_code_looks_as_it_should(name, golden):
         assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", [*SHOWN, "resnet18_Bl", "preact18_Al_Bl"])
+@pytest.mark.parametrize("name", some([*SHOWN, "resnet18_Bl", "preact18_Al_Bl"], 3))
 def test_code_is_as_long_for_many_steps_as_for_few(name):
     def lines(steps: int) -> int:
         each = f"ν = {steps}, {steps + 1}, {steps}, {steps + 2}"

@@ -29,7 +29,7 @@ CASES = sorted(FOLDER.glob("*.cldf"))
 WRITTEN = sorted([*ROOT.glob("specs/*.cldf"), *ROOT.glob("examples/*.cldf")])
 FILES = [*WRITTEN, *sorted(ROOT.glob("tests/golden/compile/*.cldf")), *CASES]
 
-MANY = max(10, int(os.environ.get("CLDFC_FUZZ", "0")) // 1000)
+MANY = max(5, int(os.environ.get("CLDFC_FUZZ", "0")) // 1000)
 """Random specs; with `make fuzz` 100."""
 
 in_all_spellings = pytest.mark.parametrize("spelling", SPELLINGS)
@@ -63,7 +63,7 @@ def test_golden(case: Path, spelling: Spelling, golden: Callable[[Path, str], No
 
 
 @in_all_spellings
-@pytest.mark.parametrize("path", some(FILES, 4), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 8), ids=lambda path: path.stem)
 def test_formatted_files_say_the_same_and_stay(path: Path, spelling: Spelling):
     text = text_of(path)
     once = formatted(text, spelling)
@@ -113,7 +113,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("constant", CONSTANTS)
-@pytest.mark.parametrize("place", some(PLACES, 2))
+@pytest.mark.parametrize("place", some(PLACES, 4))
 def test_a_constant_is_the_same_in_all_spellings(constant: str, place: str):
     """A tag that is one number is a power of a constant without one, where LaTeX raises it."""
     accepted = 0
@@ -140,7 +140,7 @@ def test_a_constant_of_another_file(tmp_path: Path):
         assert Compilation(Source(str(path), text)).code() == expected, text
 
 
-@pytest.mark.parametrize("path", some(FILES, 6), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 12), ids=lambda path: path.stem)
 def test_formatted_files_compile_to_the_same_bytes(path: Path):
     try:
         expected = Compilation(read_source(path)).code()
@@ -161,7 +161,7 @@ def test_random_specs_compile_to_the_same_bytes(text: str):
 # Trees
 
 
-@settings(max_examples=6 * MANY, deadline=None, derandomize=True)
+@settings(max_examples=max(60, 6 * MANY), deadline=None, derandomize=True)
 @given(statements())
 def test_statements_are_read_back(statement: tree.Statement):
     head = getattr(statement, "symbol", getattr(statement, "left", None))

@@ -26,7 +26,7 @@ SEEDS = sorted(
     [*ROOT.glob("specs/**/*.cldf"), *ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/**/*.cldf")],
     key=lambda path: path.as_posix(),
 )
-COUNT = int(os.environ.get("CLDFC_FUZZ", "500"))
+COUNT = int(os.environ.get("CLDFC_FUZZ", "250"))
 CHUNK = 100
 LONGEST = 5.0
 """Seconds of processor time that one input may take; 200,000 operations, the most there are, take 2 if it is quiet."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import program
 import pytest
-from networks import ROOT
+from networks import ROOT, some
 from typer.testing import CliRunner, Result
 
 import cldfc
@@ -47,19 +47,21 @@ def test_all_are_listed_with_their_counts():
     assert set(listed) == set(library.spec_names())
     assert listed["imagenet/resnet18"]["params"] == 11_689_512  # torchvision's resnet18
     assert listed["preact18_Al"]["about"].startswith("Pre-act ResNet-18 with one data-feature mapping A per level")
-    assert [one.name for one in cldfc.specs()] == list(library.spec_names())
-    for one in cldfc.specs():
+    specs = cldfc.specs()
+    assert [one.name for one in specs] == list(library.spec_names())
+    for one in specs:
         if one.name in ("preact18_Al", "mgnet_Bli", "pooling/eq_6_4"):
             assert one.params == cldfc.load(one.name).cost.parameters
 
 
-@pytest.mark.parametrize(("columns", "charset"), [("60", "ascii"), ("200", "utf-8")])
+@pytest.mark.parametrize(("columns", "charset"), some([("60", "ascii"), ("200", "utf-8")], 2))
 def test_lines_are_whole_in_a_pipe_however_narrow(columns, charset, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     lines = CliRunner(charset=charset).invoke(app, ["specs"]).stdout.splitlines()
     assert lines[0].split() == ["name", "parameters", "what", "it", "is"]
-    assert [line.split()[:2] for line in lines[1:]] == [[one.name, f"{one.params:,}"] for one in cldfc.specs()]
-    assert [line.split(maxsplit=2)[2] for line in lines[1:]] == [printable(one.about, charset) for one in cldfc.specs()]
+    specs = cldfc.specs()
+    assert [line.split()[:2] for line in lines[1:]] == [[one.name, f"{one.params:,}"] for one in specs]
+    assert [line.split(maxsplit=2)[2] for line in lines[1:]] == [printable(one.about, charset) for one in specs]
 
 
 def test_a_bundled_spec_is_printed():

@@ -49,7 +49,7 @@ NEEDED = {
     "predict": ["no_run", "image.png"],
     "reproduce": ["table1", "--rows", "no_row"],
 }
-SELDOM = {"verify", "show"}
+SELDOM = {"verify", "show", "train"}
 """Commands that take long where a value is fine: a few values do."""
 ENDLESS = {"lsp"}
 COMMAND = get_command(app)

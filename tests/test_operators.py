@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import in_one_test
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -459,10 +460,10 @@ OTHERS = [
     ),
 ]
 CASES = [*POINTWISE, *OTHERS, *pool_cases(), *kernel_cases()]
-each = pytest.mark.parametrize("case", CASES, ids=str)
+each = in_one_test(CASES)
 # One case for each class and configuration of small size, for what takes random trials.
 FEW = list({repr(case.operator): case for case in CASES}.values())
-each_operator = pytest.mark.parametrize("case", FEW, ids=str)
+each_operator = in_one_test(FEW)
 
 
 def random_operands(case: Case, shapes, batch: int = 3) -> list[Tensor]:
@@ -501,7 +502,7 @@ def test_every_file_of_operators_is_loaded():
 # The facts that a class states, or leaves as they are, measured.
 
 ALONE = [case for case in FEW if all(len(shapes) == 1 for shapes in case.shapes)]
-each_alone = pytest.mark.parametrize("case", ALONE, ids=str)
+each_alone = in_one_test(ALONE)
 
 
 def called(case: Case) -> str:
@@ -517,7 +518,7 @@ def in_training(case: Case, scale: float) -> list[Tensor]:
     ]
 
 
-@pytest.mark.parametrize("keyword", ops.BUILTINS)
+@in_one_test(ops.BUILTINS)
 def test_docstring(keyword):
     said = (ops.BUILTINS[keyword].__doc__ or "").startswith((f"{keyword}(x)", f"{keyword}(x, y)"))
     assert said, f"`{keyword}` has no docstring `{keyword}(x) = …` with its formula and its source"
@@ -692,7 +693,7 @@ def test_dropout_in_training():
     assert (found == 0).double().mean().item() == pytest.approx(0.2, abs=0.01)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.operator.linear or case.dims], ids=str)
+@in_one_test([case for case in CASES if case.operator.linear or case.dims])
 def test_multiply_adds(case):
     for shapes in case.shapes:
         shape, sizes = infer(case, shapes)

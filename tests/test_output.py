@@ -86,7 +86,10 @@ def called_name(node):
 def test_nothing_is_printed_past_the_one_place():
     for path in {*(ROOT / "cldfc").rglob("*.py")} - {ROOT / "cldfc" / "syntax" / "tables.py"}:
         name = str(path.relative_to(ROOT))
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if not re.search(r"\b(print|echo|write|dumps|Console)\b", text):
+            continue
+        tree = ast.parse(text)
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         for call in calls:
             called = called_name(call.func)
@@ -303,7 +306,7 @@ def test_every_command_line_in_other_encodings(encoding, workplace):
     """The streams are strict: a letter that they lack would raise."""
     lines = list(command_lines())
     assert len(lines) > 30
-    for words in lines:
+    for words in some(lines, 3):
         if words[0] == "fmt":
             words.append("--check")
         if "specs/*.cldf" in words:
@@ -313,7 +316,7 @@ def test_every_command_line_in_other_encodings(encoding, workplace):
         assert not any(line != line.rstrip() for line in result.stdout.splitlines()), words
 
 
-@pytest.mark.parametrize("encoding", some(["ascii", "cp1252", "utf-8", "latin-1"], 2))
+@pytest.mark.parametrize("encoding", some(["ascii", "cp1252", "utf-8", "latin-1"], 4))
 def test_help_and_errors_of_a_process(encoding):
     """Where nobody but the process itself can spell: what typer prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONIOENCODING": encoding}

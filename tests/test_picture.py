@@ -488,13 +488,16 @@ def test_a_png_that_would_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
 def test_pictures_do_not_load_torch(tmp_path):
     code = (
         "import sys; from cldfc.__main__ import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "for words in sys.argv[1:3], sys.argv[1:]:\n"
+        "    sys.argv = ['cldfc', *words]\n"
+        "    try: main()\n    except SystemExit: pass\n"
         "print('torch' in sys.modules)"
     )
-    for output in ([], ["-o", str(tmp_path / "net.html")]):
-        command = [sys.executable, "-c", code, "show", str(SPECS["preact18_Al"]), *output]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-        assert done.stdout.splitlines()[-1] == "False"
+    page = tmp_path / "net.html"
+    command = [sys.executable, "-c", code, "show", str(SPECS["preact18_Al"]), "-o", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "False" and "PreAct" in done.stdout
+    assert page.exists()
 
 
 # A browser

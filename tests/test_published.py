@@ -5,7 +5,17 @@ from importlib import import_module
 
 import pytest
 import torch
-from networks import build, build_spec, compare, compile_spec, randomise, relative_difference, some, torchvision
+from networks import (
+    build,
+    build_spec,
+    compare,
+    compile_spec,
+    only_in_fuzz,
+    randomise,
+    relative_difference,
+    some,
+    torchvision,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -170,7 +180,7 @@ def renamed(names: list[str], other: nn.Module):
     return rename
 
 
-@pytest.mark.parametrize("names", some(PUBLISHED, 3), ids=lambda names: names.__name__)
+@pytest.mark.parametrize("names", some(PUBLISHED, 6), ids=lambda names: names.__name__)
 def test_a_network_is_that_of_torchvision(names):
     """In eval and in training mode, with the same draws; images need not be square."""
     name = names.__name__
@@ -207,7 +217,8 @@ def with_heads(name: str) -> tuple[nn.Module, list[str]]:
     return other, [*googlenet(), *heads]
 
 
-@pytest.mark.parametrize(("name", "side"), some([("googlenet", 224), ("inception_v3", 299)], 2))
+@only_in_fuzz
+@pytest.mark.parametrize(("name", "side"), [("googlenet", 224), ("inception_v3", 299)])
 def test_heads_of_training_are_further_outputs(name, side):
     """Outputs are drawn in another order, so without what draws: all gradients of the image."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from networks import ROOT, build
+from networks import ROOT, build, only_in_fuzz
 from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -87,6 +87,7 @@ def test_it_trains_in_a_thread(tmp_path):
     assert load_run(tmp_path / "run").state == "finished"
 
 
+@only_in_fuzz
 def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
     def stop(*_):
         raise cldfc.Stopped(tmp_path / "run", 2)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import build, compile_text
+from networks import build, compile_text, some
 from torch.nn import functional as F
 
 from cldfc.diagnostics import CldfError
@@ -101,7 +101,7 @@ RATES = {("V", 5): 0.346, ("V", 6): 0.352, ("W", 5): 0.343}
 """The factor of the 12th cycle at 31 and 63 inner points; damped Jacobi with ω = 4/5, once before and once after."""
 
 
-@pytest.mark.parametrize(("kind", "levels"), RATES)
+@pytest.mark.parametrize(("kind", "levels"), some(RATES, 2))
 def test_convergence(kind: str, levels: int) -> None:
     f = right_side(2**levels - 1)[:1]
     norms: list[float] = []
@@ -112,8 +112,8 @@ def test_convergence(kind: str, levels: int) -> None:
 
 
 def test_one_method_for_all_levels() -> None:
-    """The generated code has one method, which calls itself, and is as long for 7 levels as for 3."""
-    short, long = (compile_text(multigrid(CYCLES["W"], levels)) for levels in (3, 7))
+    """The generated code has one method, which calls itself, and is as long for 5 levels as for 3."""
+    short, long = (compile_text(multigrid(CYCLES["W"], levels)) for levels in (3, 5))
     assert len(short.splitlines()) == len(long.splitlines())
     assert "self.w(4 * self.R(z), level + 1)" in long
     assert long.count("def m(") == long.count("def w(") == 1

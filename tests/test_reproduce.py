@@ -15,7 +15,7 @@ from importlib import import_module
 from multiprocessing import Event, get_context
 
 import pytest
-from networks import ROOT
+from networks import ROOT, only_in_fuzz
 from program import Program, wait_for
 from typer.testing import CliRunner
 
@@ -298,6 +298,7 @@ def test_runs_are_trained_once_and_their_accuracies_collected(wanted):
     assert "cldfc reproduce small" in (folders[1] / "report.html").read_text()
 
 
+@only_in_fuzz
 def test_an_interrupted_run_goes_on_from_its_checkpoint(wanted, tmp_path, monkeypatch):
     """The bits of the run that was not interrupted, from its middle on."""
     wanted = replace(wanted, seeds=1, changes={"epochs": 3})
@@ -453,6 +454,7 @@ def test_time_in_words(seconds, words):
 # Several processes
 
 
+@only_in_fuzz
 def test_several_at_a_time(wanted):
     said, wanted = [], replace(wanted, seeds=1)
     train_runs(list_runs(wanted), Launch(), wanted.output, "cldfc reproduce small", said.append, 2)

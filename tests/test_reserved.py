@@ -77,7 +77,7 @@ def spec_of(names: dict[str, list[str]]) -> str:
     return "\n".join([*lines, f"h = linear ∘ avgpool({total})"])
 
 
-@pytest.mark.parametrize("turn", some(range(len(ROLES)), 2))
+@pytest.mark.parametrize("turn", some(range(len(ROLES)), 5))
 @pytest.mark.parametrize("start", range(0, len(FREE), AT_ONCE * len(ROLES)))
 def test_every_name_in_every_role(start, turn):
     """It computes what the same spec with other names does, under names that say which is which."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
-from networks import compile_text
+from networks import compile_text, some
 from torch import nn
 from torch.nn import functional as F
 
@@ -211,8 +213,7 @@ def test_the_equations_executed_agree(equation):
     assert agrees(compiled(equation))
 
 
-@pytest.mark.parametrize("equation", STEPS)
-@pytest.mark.parametrize("spelling", ["unicode", "ascii", "latex"])
+@pytest.mark.parametrize(("equation", "spelling"), some(product(STEPS, ["unicode", "ascii", "latex"]), 2))
 def test_what_is_written_is_read_back(equation, spelling):
     network = compiled(equation)
     text = "".join(f"{format_statement(statement, spelling)}\n" for statement in network.tree.statements)
@@ -315,8 +316,7 @@ def test_the_equations_of_each_form_executed_agree(name):
     assert agrees(of(name)[0])
 
 
-@pytest.mark.parametrize("name", MORE)
-@pytest.mark.parametrize("spelling", ["unicode", "ascii", "latex"])
+@pytest.mark.parametrize(("name", "spelling"), some(product(MORE, ["unicode", "ascii", "latex"]), 2))
 def test_each_form_is_read_back(name, spelling):
     network = of(name)[0]
     text = "".join(f"{format_statement(statement, spelling)}\n" for statement in network.tree.statements)

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from networks import build, compile_text
+from networks import build, compile_text, only_in_fuzz
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -201,6 +201,7 @@ h = linear ∘ avgpool ∘ relu ∘ bn@J(u@J,6)
 """
 
 
+@only_in_fuzz
 def test_evaluation_is_as_good_as_training():
     """Within 2 points of what the statistics of the batch give; pooled over the steps, they gave chance."""
     digits = import_module("sklearn.datasets").load_digits()

@@ -50,7 +50,7 @@ def small(text=FEATURES, name="test.cldf"):
     return network, candidates_of(network)
 
 
-@pytest.mark.parametrize("path", some(SMALL, 3), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(SMALL, 6), ids=lambda path: path.stem)
 def test_generated_code_computes_the_equations(path):
     network = smaller(Compilation(read_source(path)))
     forms = candidates_of(network)
@@ -111,7 +111,7 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some(FAULTS, 3))
 def test_a_fault_is_found_where_it_is(fault):
     changes, expected = FAULTS[fault]
     network, (written, *_) = small()
@@ -221,14 +221,17 @@ def test_what_cannot_be_mapped():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "as it is",
-        "several corrections",
-        "an output of the residual",
-        "σ around Π and R",
-        "a V-cycle",
-        "a residual with a name",
-    ],
+    some(
+        [
+            "as it is",
+            "several corrections",
+            "an output of the residual",
+            "σ around Π and R",
+            "a V-cycle",
+            "a residual with a name",
+        ],
+        3,
+    ),
 )
 def test_the_residual_form_is_the_network_it_is_derived_from(name):
     text = VARIATIONS[name][0]

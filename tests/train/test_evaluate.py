@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from finished_run import cldfc, digits, scores_by_hand, train_small
+from networks import only_in_fuzz
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -130,6 +131,7 @@ def small_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).eval()
 
 
+@only_in_fuzz
 def test_a_compiled_network_says_the_same_of_full_and_of_smaller_batches() -> None:
     network = small_network()
     frozen = freeze(CPU.place(network), CPU, 8, (3, 4, 4))

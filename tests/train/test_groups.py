@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import only_in_fuzz
 from PIL import Image
 from small_run import NEVER, RECIPE, SMALL, reached, start_forked
 from test_stop import PATIENCE, Slow, wait_for
@@ -89,6 +90,7 @@ def signal_all(streamed: Path, number: int, delay: float) -> int | None:
     return process.exitcode
 
 
+@only_in_fuzz
 def test_whole_groups_are_signalled_while_images_are_streamed(streamed: Path) -> None:
     """As by `timeout`, systemd and Slurm, then by `kill -9`; as many times as CLDFC_TORTURE says, else once."""
     seed = random.randrange(2**32)

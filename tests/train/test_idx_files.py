@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import ROOT
+from networks import ROOT, only_in_fuzz
 from published_files import CHANCE, Bytes, gzipped, plain
 from typer.testing import CliRunner
 
@@ -87,6 +87,7 @@ def test_files_are_found_and_measured(tmp_path: Path, change: Callable[[str], st
     assert dataset.mean == pytest.approx([images.mean()]) and dataset.std == pytest.approx([images.std()])
 
 
+@only_in_fuzz
 def test_the_files_of_fashion_mnist(fashion_mnist_dir: Path, tmp_path: Path) -> None:
     """What is measured of them is what the entry has."""
     entry = find("fashion_mnist")

@@ -354,7 +354,7 @@ def run_double(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("name", some(CASES, 3))
+@pytest.mark.parametrize("name", some(CASES, 9))
 def test_a_state_dict_is_right_or_refused(name):
     case = CASES[name]
     torch.manual_seed(0)
@@ -373,7 +373,7 @@ def test_a_state_dict_is_right_or_refused(name):
         assert names.keys() == names.how.keys() == other.state_dict().keys()
 
 
-@pytest.mark.parametrize("name", some(CASES, 3))
+@pytest.mark.parametrize("name", some(CASES, 9))
 def test_a_module_is_right(name):
     case = CASES[name]
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from networks import ROOT
+from networks import ROOT, some
 from small_run import IMAGES, Killed, reached
 from typer.testing import CliRunner, Result
 
@@ -72,7 +72,7 @@ def die() -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("output", [[], ["-o", "run"]], ids=["numbered", "named"])
+@pytest.mark.parametrize("output", some([[], ["-o", "run"]], 2), ids=some(["numbered", "named"], 2))
 def test_the_next_attempt_goes_on(attempt: Any, interrupt: Any, output: list[str], monkeypatch: Any) -> None:
     with monkeypatch.context() as patch:
         patch.delenv("TORCHELASTIC_USE_AGENT_STORE")

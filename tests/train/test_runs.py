@@ -173,7 +173,7 @@ def test_asking_never_keeps_a_trainer_out(tmp_path: Path) -> None:
         pass
     process = start_forked(ask, run)
     try:
-        for _ in range(2000):
+        for _ in range(1000):
             with locked(run):
                 pass
         assert process.is_alive()

@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from networks import ROOT, build, randomise, some
+from networks import ROOT, build, only_in_fuzz, randomise, some
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -179,7 +179,7 @@ def folded(name: str) -> Made:
     return network, kernel
 
 
-EACH = pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 5))
+EACH = pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 6))
 
 
 def needed(network: nn.Module) -> int:
@@ -187,6 +187,7 @@ def needed(network: nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values() if tensor.is_floating_point())
 
 
+@only_in_fuzz
 @EACH
 def test_onnx(name: str, form: Callable[[str], Made]) -> None:
     network, kernel = form(name)

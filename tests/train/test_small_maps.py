@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from networks import some
 from small_run import IMAGES, RECIPE, SMALL, kill, reached, resume, train
 from torch import nn
 
@@ -80,7 +81,7 @@ def test_weights_keep_their_names():
     assert network.state_dict().keys() == before.keys()
 
 
-@pytest.mark.parametrize("taps", range(1, 8))
+@pytest.mark.parametrize("taps", some(range(1, 8), 3))
 def test_side_by_side_is_the_convolution(taps, laid):
     torch.manual_seed(0)
     others = itertools.cycle(

@@ -15,7 +15,7 @@ from typing import Any
 import program
 import pytest
 import torch
-from networks import ROOT
+from networks import ROOT, some
 from program import Program, cldfc
 from small_run import EVERY_STEP, IMAGES, STEPS, reached, resume, start_forked, train
 
@@ -79,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), some([(signal.SIGTERM, 143), (signal.SIGINT, 130)], 2))
 def test_a_signal_lets_the_step_finish_and_saves(
     whole: Path,
     tmp_path: Path,
