@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from importlib import import_module
 from inspect import signature
@@ -56,16 +56,17 @@ def some(cases: Iterable[Case], share: int) -> list[Case]:
     return list(cases)[:: 1 if IS_FUZZ else share]
 
 
-def in_one_test(cases: Iterable[Case]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def in_one_test(cases: Collection[Case]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """One test of all cases, where each takes a millisecond: a test of its own takes pytest ten.
 
-    Not for mutmut, which runs those tests alone that reach what it has changed.
+    Each is one all the same with CLDFC_EACH, and for mutmut, which runs those alone that reach what it has changed.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         own, *others = signature(test).parameters.values()
-        if "mutmut" in sys.modules:
-            return pytest.mark.parametrize(own.name, list(cases), ids=str)(test)
+        if "mutmut" in sys.modules or "CLDFC_EACH" in os.environ:
+            names = [case.stem if isinstance(case, Path) else str(case) for case in cases]
+            return pytest.mark.parametrize(own.name, list(cases), ids=names)(test)
 
         @wraps(test)
         def test_all(**fixtures: Any) -> None:

@@ -194,7 +194,8 @@ def every_step() -> Iterable[Step]:
 def run(root: Path, *runs: Sequence[str], tables: bool = False, use: str = "") -> tuple[int, str]:
     """Tests in the copy, time after time in one process: the last exit code, and what pytest says."""
     order = {"root": str(root), "not": [str(ROOT), str(ROOT / "tests")], "runs": runs, "tables": tables, "use": use}
-    ended = Program(json.dumps(order), script=root / "run.py", cwd=root, PYTHONPATH=str(root)).end()
+    program = Program(json.dumps(order), script=root / "run.py", cwd=root, PYTHONPATH=str(root), CLDFC_EACH="1")
+    ended = program.end()
     return ended.returncode, ended.stdout + ended.stderr
 
 
