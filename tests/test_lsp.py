@@ -252,8 +252,9 @@ def test_the_multiply_adds_of_all_values_add_up(path: Path, monkeypatch: pytest.
     """To what `expect macs` counts, which knows nothing of equations and levels."""
     monkeypatch.setattr(hover, "MOST_ROWS", 1_000_000)
     # Where a size is open, nothing is counted.
-    source, is_open = Source(str(path), text := path.read_text(encoding="utf-8")), "× N × N" in text
-    network = Compilation(source, read_changes(input="1x12x12" if is_open else None))
+    source = Source(str(path), text := path.read_text(encoding="utf-8"))
+    is_open = re.search(r"^input +(\w+) +: 1 × (N × N|H × W)$", text, re.MULTILINE)
+    network = Compilation(source, read_changes(input=f"{is_open[1]}=1x12x12" if is_open else None))
     pages = [hover.family_figures(network, family) for family in network.names.families]
     cells = re.findall(r"\| ([\d,]+) \|$", "\n".join(line for page in pages for line in page), re.MULTILINE)
     assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(network.shapes)

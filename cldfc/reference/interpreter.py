@@ -130,6 +130,9 @@ def evaluate_spec(
         _compute_needed(session, (name, ()))
     for name, statement in known.outputs.items():
         value = session.values[name, ()]
+        if len(statement.shape) == 1:
+            # What a vector says of the shapes before it is less than what they may have said themselves.
+            session.decide((name, ()))
         if tensor_of(value) is None and isinstance(value, Unshaped):
             sizes = _open_sizes(known, session.numbers, images)
             shape = [int(session.numbers.number(size, sizes, ())) for size in statement.shape]
