@@ -34,9 +34,12 @@ def test_names_and_shapes_are_those_of_the_generated_module(path):
     """On the meta device, for nothing is computed; the reference refuses a kernel that has not the declared shape."""
     with torch.device("meta"):
         spec, network, images = prepared(read_source(path), 63 if path.parent.name == "multigrid" else 64)
-        found = evaluate_spec(spec, network.state_dict(), images, training=True)
+        noise = torch.rand(2, 1, dtype=torch.float64)
+        is_told = path.stem == "ffdnet"
+        given = {"f": images, "σ": noise[:, 0]} if is_told else images
+        found = evaluate_spec(spec, network.state_dict(), given, training=True)
     assert found.read | found.statistics.keys() == network.state_dict().keys()
-    result = network(images)
+    result = network(images, noise) if is_told else network(images)
     results = result if isinstance(result, tuple) else (result,)
     assert [output.shape for output in found.outputs.values()] == [output.shape for output in results]
 
