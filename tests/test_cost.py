@@ -77,8 +77,10 @@ def test_a_spec_costs_what_torch_counts_and_keeps(spec):
     torch.manual_seed(0)
     network = build(emit_module(graph)).train()
     saved = Saved(network)
+    given = [torch.randn(BATCH, *graph.shape(key)) for key in graph.program.input_keys if graph.shape(key)]
+    given += [torch.randn(BATCH, 1) for key in graph.program.input_keys if not graph.shape(key)]
     with FlopCounterMode(display=False) as counter, saved.hooks():
-        network(torch.randn(BATCH, *graph.program.shape))
+        network(*given)
     assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
     counted, stated = counter.get_total_flops(), 2 * BATCH * cost.multiply_adds
     # An iteration may come to rest before its last step, and torch leaves inner products out.
