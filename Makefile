@@ -15,13 +15,13 @@ MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
 # Those of which `make test` runs a part.
-SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cli test_cost test_cuda_script test_derive test_differential test_dimensions test_docs \
+SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cli test_contributing test_cost test_cuda_script test_derive test_differential test_dimensions test_docs \
 	test_editors test_emit test_errors test_fold_norms test_format test_formats test_fuzz test_language test_latex test_library test_lsp test_multigrid \
-	test_networks test_output test_picture test_processors test_published test_python_runs test_rearranged test_recursion test_reference test_remarks \
+	test_networks test_output test_pages test_picture test_processors test_published test_python_runs test_rearranged test_recursion test_reference test_remarks \
 	test_reproduce test_reserved test_scalars test_schedule test_shared_norms test_simplify test_specs test_theorem test_verify test_words \
 	train/test_damage train/test_default_recipe train/test_evaluate train/test_export train/test_groups train/test_idx_files train/test_import_networks \
 	train/test_import_weights train/test_job train/test_processes train/test_report train/test_resume train/test_sharing train/test_small_maps \
-	train/test_stop))
+	train/test_stop train/test_torchrun))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 ASLEEP := OMP_WAIT_POLICY=PASSIVE
 WORKERS := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from networks import ROOT
+from networks import ROOT, some
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -47,7 +47,7 @@ def replace_lines(path: Path, block: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "related.md"])
+@pytest.mark.parametrize("page", some(["tutorial.md", "related.md"], 2))
 def test_a_page_runs_as_written(page: str, tmp_path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

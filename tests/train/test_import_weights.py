@@ -12,6 +12,7 @@ from networks import (
     build_spec,
     compare,
     compile_text,
+    only_in_fuzz,
     randomise,
     relative_difference,
     some,
@@ -395,6 +396,7 @@ def test_in_any_order_of_use_it_is_right_or_refused(spec, lets, seed):
         assert all(state[own] is theirs[name] for name, own in names.items())
 
 
+@only_in_fuzz
 def test_a_long_network_is_matched_in_a_moment():
     by_hand = ResNet((60,) * 4, (2, 3, 4, 5))
     names = cldfc.import_weights(build_spec("resnet18", lets=["c = 2, 3, 4, 5", "ν = 60"]), by_hand.state_dict())

@@ -18,6 +18,7 @@ import program
 import pytest
 import torch
 import torch.distributed.run
+from networks import only_in_fuzz
 from program import Program, wait_for
 from small_run import IMAGES, reached
 
@@ -111,6 +112,7 @@ def started(folder: Path, restarts: int, *arguments: str) -> Iterator[Started]:
         found.torchrun.kill()
 
 
+@only_in_fuzz
 def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
     """Without `-o`: the next attempt finds the folder. With CLDFC_TORTURE 20 kills, else one."""
     seed = random.randrange(2**32)
@@ -154,6 +156,7 @@ def test_a_stop_is_no_death_and_resume_survives_one(whole: Path, tmp_path: Path)
     assert reached(folder) == reached(whole)
 
 
+@only_in_fuzz
 def test_one_process_goes_on_with_what_two_have_begun(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
     again = program.cldfc(*train("--resume", "run"), cwd=tmp_path)
