@@ -85,7 +85,7 @@ def difference_in_training(text: str, steps: int = 3) -> float:
 # The same network
 
 
-@pytest.mark.parametrize("name", some(VARIATIONS, 12))
+@pytest.mark.parametrize("name", some(VARIATIONS, 24))
 def test_a_residual_form_trains_as_the_network_as_written(name):
     assert difference_in_training(VARIATIONS[name][0]) < TOLERANCE
 

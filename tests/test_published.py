@@ -180,7 +180,7 @@ def renamed(names: list[str], other: nn.Module):
     return rename
 
 
-@pytest.mark.parametrize("names", some(PUBLISHED, 6), ids=lambda names: names.__name__)
+@pytest.mark.parametrize("names", some(PUBLISHED, 12), ids=lambda names: names.__name__)
 def test_a_network_is_that_of_torchvision(names):
     """In eval and in training mode, with the same draws; images need not be square."""
     name = names.__name__
@@ -354,7 +354,7 @@ BY_HAND = [
 ]
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", some([True, False], 2))
 @pytest.mark.parametrize(("name", "by_hand", "shape"), BY_HAND)
 def test_an_iteration_is_that_by_hand(name, by_hand, shape, training):
     """What is solved is solved to rounding, where the spec asks for less."""

@@ -162,6 +162,7 @@ def test_a_small_data_set_is_used_whole():
     assert recipe_of("table3", "resnet18", FAKE, True).images is None
 
 
+@only_in_fuzz
 def test_the_tables_on_another_data_set(tmp_path, monkeypatch):
     """Columns, recipe and comparison, in all three forms; a network that was not trained has no part in it."""
     monkeypatch.setattr(recipes, "WIDTHS", "c = 2, 2, 2, 2")

@@ -66,7 +66,7 @@ NARROW = {
 }
 
 
-@pytest.mark.parametrize("name", some([name for name in NAMES if name not in COMPARED], 8))
+@pytest.mark.parametrize("name", some([name for name in NAMES if name not in COMPARED], 16))
 def test_every_spec_computes_its_graph(name):
     """In float64 and training mode, against an interpreter with formulas of its own."""
     source = read_source(ROOT / "specs" / f"{name}.cldf")
@@ -242,7 +242,7 @@ class TiedLista(torch.nn.Module):
         return given.linear(given.bn_z(z).relu().mean((2, 3)))
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", some([True, False], 2))
 def test_lista_with_trained_thresholds_is_that_by_hand(training):
     network = build_spec("lista_trained").double().train(training)
     randomise(network)

@@ -17,7 +17,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import Result
-from networks import ROOT, build, randomise, some
+from networks import ROOT, build, only_in_fuzz, randomise, some
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from safetensors import safe_open
@@ -123,7 +123,7 @@ def close(found: Tensor, wanted: Tensor) -> bool:
 # What is in the files
 
 
-@pytest.mark.parametrize("how", [[], ["--as-trained"]], ids=["folded", "as trained"])
+@pytest.mark.parametrize("how", some([[], ["--as-trained"]], 2), ids=some(["folded", "as trained"], 2))
 def test_onnx_gives_the_scores_of_pixels(exported: Exported, how: list[str]) -> None:
     run, result = exported("--onnx", *how)
     assert result.exit_code == 0
@@ -268,6 +268,7 @@ def test_every_operator_can_be_exported(tmp_path: Path, format: str) -> None:
     assert data["difference"] <= 1e-5 * data["largest_score"]
 
 
+@only_in_fuzz
 def test_onnx_without_its_runtime_is_checked_by_onnx(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = util.find_spec
     monkeypatch.setattr(

@@ -106,6 +106,7 @@ def test_preact_resnet_in_the_community_style():
     assert compare(network, other, names.__getitem__, torch.randn(2, 3, 32, 32)) < 1e-12
 
 
+@only_in_fuzz
 def test_vgg_of_torchvision():
     torch.manual_seed(1)
     features = torchvision.models.vgg11_bn().features
