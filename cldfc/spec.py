@@ -126,7 +126,7 @@ class Spec:
         """The spec for images, signals or volumes of another shape; of several inputs the one of that name has it.
 
         An input of numbers has so many of them: `input(3, name="t")`. Sizes that the spec leaves open become numbers.
-        Raises UsageError for a shape that is none.
+        Raises UsageError for an invalid shape.
         """
         shape = "x".join(map(str, (channels, *sides)))
         given = read_changes(input=f"{name}={shape}" if name else shape)
@@ -136,7 +136,7 @@ class Spec:
         return replace(self, changes=replace(self.changes, inputs=inputs))
 
     def classes(self, count: int) -> Spec:
-        """The spec for another number of classes. Raises UsageError for a number that is none."""
+        """The spec for another number of classes. Raises UsageError for an invalid number."""
         return replace(self, changes=replace(self.changes, classes=read_changes(classes=count).classes))
 
     def changed(self, word: str, statements: Iterable[str]) -> Spec:

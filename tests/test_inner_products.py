@@ -1,10 +1,8 @@
 """Inner products: numbers of images, in methods of descent against scripts and a direct solver."""
 
-import sys
-
 import pytest
 import torch
-from networks import build, compile_text
+from networks import build, compile_text, count_calls
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -179,19 +177,8 @@ def multiples_and_calls(count: int) -> tuple[Multiples, int]:
     """What is a number in a spec whose last line says so, which each line needs from the one below; and the calls."""
     lines = [f"let a{i} = 2 a{i + 1}\ny{i} = S(y{i + 1}) / 2\n" for i in range(count)]
     text = f"let S(u) = a0 u\n{''.join(lines)}let a{count} = 3\ny{count} = ‖f‖\nz = relu(y0 f)\n"
-    statements, calls = parse_spec(Source("test.cldf", text), Problems()).statements, 0
-
-    def count_calls(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count_calls)
-    try:
-        found = Multiples.of(statements)
-    finally:
-        sys.setprofile(before)
-    return found, calls
+    statements = parse_spec(Source("test.cldf", text), Problems()).statements
+    return Multiples.of(statements), count_calls(lambda: Multiples.of(statements))
 
 
 def test_numbers_that_need_those_below_are_found_in_linear_time():

@@ -1,12 +1,11 @@
 """Loops unrolled again are the instances that they were made from, in the same order."""
 
-import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ROOT, some, spec_text
+from networks import ROOT, count_calls, some, spec_text
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
@@ -120,20 +119,9 @@ def test_several_equations_for_a_step_are_one_loop(steps):
 
 def calls_of(text: str) -> int:
     """The calls of functions that it takes to find the loops of a network."""
-    network, calls = Compilation(Source("test.cldf", text)), 0
+    network = Compilation(Source("test.cldf", text))
     instances, ranges = network.simplified.instances, network.program.ranges
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        schedule(instances, ranges)
-    finally:
-        sys.setprofile(before)
-    return calls
+    return count_calls(lambda: schedule(instances, ranges))
 
 
 STEPS_ON_LEVELS = """

@@ -13,7 +13,6 @@ from cldfc.network.fixed_points import (
     is_known_through_itself,
     is_linear_equation,
     is_taken,
-    needed_steps,
     operator_of,
 )
 from cldfc.network.names import TRAINED, Kind, count_in_words
@@ -48,6 +47,7 @@ from cldfc.network.program import (
     Turns,
     Use,
     Words,
+    keep_steps,
 )
 from cldfc.ops import (
     BUILTINS,
@@ -405,7 +405,10 @@ class Elaboration:
             names = tuple(own[0])
             turns = Turns(names, frozenset(tuple(turn[name] for name in names) for turn in own))
         is_inner = self.outer is not None
-        steps, result = self.needed(result)
+        steps = tuple(self.steps)
+        if result is not None:
+            # What an operator does not read of its operands, such as `0` in `M(0, f)`, is not part of the equation.
+            steps, result, _ = keep_steps(steps, result)
         return Template(
             self.statement,
             self.family[0],
@@ -418,17 +421,6 @@ class Elaboration:
             turns=turns,
             lacks=self.lacks,
         )
-
-    def needed(self, result: _Value | None) -> tuple[tuple[Step, ...], _Value | None]:
-        """Its steps without those of operands that an operator does not read, such as `0` in `M(0, f)`."""
-        order = sorted(needed_steps(self.steps, result)) if result is not None else range(len(self.steps))
-        if len(order) == len(self.steps):
-            return tuple(self.steps), result
-        places = {at: place for place, at in enumerate(order)}
-        steps = [self.steps[at] for at in order]
-        renumbered = [tuple(places[o] if isinstance(o, int) else o for o in step.operands) for step in steps]
-        kept = tuple(replace(step, operands=own) for step, own in zip(steps, renumbered, strict=True))
-        return kept, places[result] if isinstance(result, int) else result
 
     def all_turns(self) -> list[Binding]:
         """The choices of its index names for which it is read."""

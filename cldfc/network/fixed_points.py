@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cldfc.diagnostics import Span
 from cldfc.network.numbers import report_unfit
-from cldfc.network.program import Operand, Scope, Step, Words
+from cldfc.network.program import Operand, Scope, Step, Words, needed_steps
 from cldfc.ops import (
     BUILTINS,
     ConjugateGradients,
@@ -189,17 +189,6 @@ def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) ->
             yield f"{_what(step.operator)} is not linear", step.span
         elif not is_all:
             yield _CONSTANT, _constant_term(step, inside)
-
-
-def needed_steps(steps: Sequence[Step], body: Operand) -> set[int]:
-    """The steps that a value needs, by their numbers."""
-    found, stack = set[int](), [body]
-    while stack:
-        at = stack.pop()
-        if isinstance(at, int) and at not in found:
-            found.add(at)
-            stack += steps[at].operands
-    return found
 
 
 def _is_linear(step: Step, operator: Operator, words: Words) -> bool:

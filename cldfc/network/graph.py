@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
 
 from cldfc.network.expand import Instance
 from cldfc.network.positions import Key, format_key
-from cldfc.network.program import Operand, Program, Reads, Step, Template
+from cldfc.network.program import Operand, Program, Reads, Step, Template, keep_steps
 from cldfc.network.shapes import Inferred, Stored
 from cldfc.ops import Operator
 from cldfc.ops.size import formula_of, open_names
@@ -205,24 +205,12 @@ def change_template(template: Template, changes: Mapping[int, Step | Operand]) -
         return change if isinstance(change, Step) else template.steps[at]
 
     assert template.result is not None
-    kept: set[int] = set()
-    stack: list[Operand] = [template.result]
-    while stack:
-        at = found(stack.pop())
-        if isinstance(at, int) and at not in kept:
-            kept.add(at)
-            stack += step_at(at).operands
-    order = sorted(kept)
-    places = {at: place for place, at in enumerate(order)}
-
-    def renumber(operand: Operand) -> Operand:
-        operand = found(operand)
-        return places[operand] if isinstance(operand, int) else operand
-
-    steps = tuple(replace(step_at(at), operands=tuple(map(renumber, step_at(at).operands))) for at in order)
-    result = renumber(template.result)
+    changed = [step_at(at) for at in range(len(template.steps))]
+    changed = [replace(step, operands=tuple(map(found, step.operands))) for step in changed]
+    result = found(template.result)
     assert not isinstance(result, Reads)
-    return replace(template, steps=steps, result=result, is_rewritten=True), tuple(order)
+    steps, result, order = keep_steps(changed, result)
+    return replace(template, steps=steps, result=result, is_rewritten=True), order
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -133,6 +133,28 @@ class Step:
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""
         return [use for use in (self.use, self.statistics) if use is not None]
+
+
+def needed_steps(steps: Sequence[Step], body: Operand) -> set[int]:
+    """The steps that a value needs, by their numbers."""
+    found, stack = set[int](), [body]
+    while stack:
+        at = stack.pop()
+        if isinstance(at, int) and at not in found:
+            found.add(at)
+            stack += steps[at].operands
+    return found
+
+
+def keep_steps(steps: Sequence[Step], result: int | Read) -> tuple[tuple[Step, ...], int | Read, tuple[int, ...]]:
+    """The steps that a value needs, the value among them, and the number that each of them had before."""
+    order = sorted(needed_steps(steps, result))
+    if len(order) == len(steps):
+        return tuple(steps), result, tuple(order)
+    places = {at: place for place, at in enumerate(order)}
+    operands = [tuple(places[o] if isinstance(o, int) else o for o in steps[at].operands) for at in order]
+    kept = tuple(replace(steps[at], operands=own) for at, own in zip(order, operands, strict=True))
+    return kept, places[result] if isinstance(result, int) else result, tuple(order)
 
 
 @dataclass(frozen=True, slots=True)
