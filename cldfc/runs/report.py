@@ -133,7 +133,7 @@ def _about(account: Account) -> tuple[str, str]:
     early = " early" if stopped_early(account.epochs, record.recipe) else ""
     return (
         f"{account.state}{early}: {done} of {all_epochs} epoch{'s' * (all_epochs > 1)} done, as of {now}",
-        f"trained with torch {record.torch} on {record.device}",
+        f"trained with torch {record.torch} on {record.device}{', through torch.compile' * record.torch_compile}",
     )
 
 

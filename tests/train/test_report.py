@@ -235,6 +235,13 @@ def test_how_a_run_stands(tmp_path: Path, state: str, epochs: int, goes_on: bool
     assert ("no epoch is finished yet" in words) == (epochs == 0)
 
 
+def test_how_its_steps_ran(tmp_path: Path) -> None:
+    told = account(EPOCHS)
+    through = replace(told, record=told.record.model_copy(update={"torch_compile": True}))
+    words = ["".join(read_report(RunFolder(tmp_path), one).words) for one in (told, through)]
+    assert [", through torch.compile" in text for text in words] == [False, True]
+
+
 def test_what_was_different_when_a_run_went_on() -> None:
     first = session_now(BEGINNING, "cpu", "cpu", 2)
     packages = {**first.packages, "torch": "9.9.9"}
