@@ -28,7 +28,7 @@ _WAYS = {"backward": ("implicit", "onestep"), "by": ("iteration", "cg")}
 
 
 def is_taken(words: Words, fix: tree.Fix, scope: Scope) -> bool:
-    """Whether the name of the unknown means something else than a value, which is reported."""
+    """Whether the name of the unknown already means something other than a value, which is reported."""
     declared = words.names.declared.get(fix.name)
     if fix.name not in BUILTINS and fix.name not in scope.values and isinstance(declared, tree.InputStatement | None):
         return False
@@ -69,7 +69,7 @@ def operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
 
 
 def _way(words: Words, fix: tree.Fix, name: str) -> str | None:
-    """The word behind `by` or `backward`; the first that there is, without one."""
+    """The word behind `by` or `backward`; by default the first possible one."""
     setting, ways = fix.setting(name), _WAYS[name]
     if setting is None:
         return ways[0]
@@ -160,9 +160,10 @@ def is_linear_equation(words: Words, steps: Sequence[Step], fix: tree.Fix, body:
 
 
 def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) -> Iterator[tuple[str, Span]]:
-    """What keeps a result from being linear in an unknown, and where; an inner unknown counts as one that it has.
+    """What keeps a result from being linear in an unknown, and where.
 
-    So the fixed point of an affine map is linear in what the map has as a term.
+    The unknown of an inner `fix` counts as linear in it, and so the fixed point of an affine map is linear in the
+    terms of that map.
     """
     needed = needed_steps(steps, body)
     linear = {unknown}

@@ -201,12 +201,12 @@ class Names:
 
     @property
     def dimension(self) -> int:
-        """Of the network, which its first map says: 1 for signals, 2 for images, 3 for volumes."""
+        """That of the first input that is a map: 1 for signals, 2 for images, 3 for volumes."""
         return min(3, len(self.maps[0].shape) - 1) if self.maps else 2
 
     @property
     def maps(self) -> list[tree.InputStatement]:
-        """The inputs that are no numbers."""
+        """The inputs that are maps, not numbers."""
         return [statement for statement in self.inputs.values() if len(statement.shape) > 1]
 
     def report_dimension(self, what: str, dimension: int, span: Span, help: str) -> None:

@@ -282,7 +282,7 @@ def describe_form(form: Form) -> str:
 
 
 def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
-    """Whether two shapes cannot be one, as far as they are known."""
+    """Whether two shapes differ, as far as they are known."""
     first, second = one.root().dims, other.root().dims
     if first is None or second is None:
         return False
