@@ -51,7 +51,7 @@ def remark_softmax(inferred: Inferred) -> Iterator[Diagnostic]:
 
 
 def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
-    """The remark R0904 on each general equation of which a special one takes a value."""
+    """The remark R0904 on each general equation that a special one overrides for some value."""
     said: set[int] = set()
     for key, (special, general) in inferred.expansion.passed_over.items():
         if id(special) in said:

@@ -290,8 +290,8 @@ def _axes(sizes: Sizes, stride: int | tuple[int, ...], dimension: int) -> list[_
 class Convolution(Kernel):
     """K * x and K *_s x: convolution with zero padding (k-1)/2 · dilation and stride s, eq. (2.1), (2.2).
 
-    Its kernel may state another padding, or numbers of the map itself around it. It is linear; affine where its kernel
-    is declared with `bias`.
+    Its kernel may state another width of padding, or pad with values of the map itself. It is linear; affine if its
+    kernel is declared with `bias`.
     """
 
     of_module: ClassVar[tuple[str, ...]] = ("stride",)
@@ -443,8 +443,8 @@ def least_map(operator: Convolution | ConvolutionAdjoint, sizes: Sizes) -> tuple
 class ConvolutionAdjoint(Kernel):
     """Aᵀ * x and Aᵀ *_s x: the adjoint of A *_s, ⟨A *_s x, y⟩ = ⟨x, Aᵀ *_s y⟩ for all x and y.
 
-    It has the weight of A, and no bias. Its result has the size that the other values require, of those from which
-    A *_s leads to the operand's; where nothing decides, it is s times as large.
+    It has the weight of A, and no bias. Among the sizes that A *_s takes to that of the operand, its result has the one
+    that other values require; if none do, it is s times as large.
     """
 
     is_adjoint: ClassVar[bool] = True
@@ -540,7 +540,7 @@ class ProlongationAdjoint(Kernel):
 class Linear(Spreading):
     """linear(x) = W x + b: as many numbers as `outputs` says, or as the network has classes.
 
-    It is affine, for its bias, so it does not count as linear. A number of each image is a vector of one.
+    With its bias it is affine, so it does not count as linear. It takes a number of each image as a vector of one.
     """
 
     keyword: ClassVar[str | None] = "linear"

@@ -49,8 +49,8 @@ class BatchNorm(Normalisation):
     """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18].
 
     In training running statistics move towards those of the batch by the share `momentum`. `bn@ℓ` shares scale and
-    shift by its tag; each use keeps running statistics of its own. `bn fixed` is frozen, which fmt writes `bn[fixed]`:
-    it has the running statistics in training, too, and nothing of it changes.
+    shift by its tag; each use keeps running statistics of its own. `bn fixed`, which fmt writes `bn[fixed]`, is frozen:
+    it uses its running statistics in training, too, and nothing in it changes.
     """
 
     keyword: ClassVar[str | None] = "bn"
@@ -222,7 +222,7 @@ class ChannelNorm(Normalisation):
 class ResponseNorm(Operator):
     """lrn(x) = x / (k + alpha/size · Σ x²)^beta, summed over `size` neighbouring channels, Krizhevsky et al. 2012.
 
-    PyTorch's `alpha`, which it divides by the size; in the paper k = 2.
+    As in PyTorch, `alpha` is divided by the size; the paper has k = 2.
     """
 
     keyword: ClassVar[str | None] = "lrn"

@@ -37,7 +37,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An equation of the spec whose normalisations a new one has taken over, with what stands for its index names."""
+    """An equation of the spec whose normalisations a new one has taken over, and what replaces its index names."""
 
     equation: tree.Equation
     indices: Indices
