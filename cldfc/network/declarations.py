@@ -393,7 +393,7 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
     if [[len(row) for row in plane] for plane in planes] != [[width] * height] * depth:
         given, wanted = _describe_numbers(planes), f"{width} numbers"
         if len(size) > 1:
-            wanted = f"{height} rows of {wanted}, separated by `;`"
+            wanted = f"{height} rows of {wanted}, separated by `;`" if height > 1 else f"1 row of {wanted}"
         if len(size) > 2:
             wanted = f"{depth} planes, separated by `;;`, of {wanted}"
         own = "×".join(map(str, size)) if len(size) > 1 else f"of size {width}"

@@ -108,7 +108,7 @@ def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator],
             given[cast(tree.Symbol, setting.value).name] = 1
             continue
         if setting.upper is not None:
-            message = f"channels are taken of a value, and `{symbol.name}` is an operator"
+            message = f"only a value has channels to take, and `{symbol.name}` is an operator"
             help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
             return constants.problems.report("E0507", message, setting.span, "not expected here", help)
         if _word_of(setting) == "fixed" and "fixed" not in work.words.names.declared:
@@ -214,7 +214,7 @@ def _share(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value
     """`softmax(j = 0..i : a@i,j)` at j: exp of a@i,j minus the logarithm of the sum of all such powers."""
     name, body = reduction.name, reduction.body
     if name not in scope.values:
-        message = f"`{name}` has no value here: `softmax` over an index gives its share to one value of it"
+        message = f"`{name}` has no value here: `softmax` over an index gives the weight of one value of it"
         help = (
             f"write it inside a sum over `{name}`, as in `sum({name} = 0..4 : softmax({name} = 0..4 : a@{name}) * …)`"
         )
@@ -565,7 +565,7 @@ class Elaboration:
         setting = symbol.settings[0]
         if len(symbol.settings) > 1 or setting.upper is None:
             plain = format_symbol(replace(symbol, settings=()))
-            message = "in the brackets of a value stand its first and its last channel"
+            message = "the brackets of a value hold its first and its last channel"
             help = f"write `{plain}[0..15]` for the first 16 channels, or `{plain}`"
             return self.words.problems.report("E0507", message, symbol.span, "expected a range", help)
         bounds = (setting.value, setting.upper)

@@ -143,7 +143,7 @@ class Ends:
             return None
         if isinstance(size, OpenSize):
             if size.constant.denominator > 1:
-                message = f"`{expression.span.text}` is whole for no whole numbers, or for some alone"
+                message = f"`{expression.span.text}` is not a whole number for all whole numbers"
                 help = "write it over a whole number, as in `2*N - 1` for an odd size"
                 return self.problems.report("E0412", message, expression.span, "not a whole number", help)
             return size
@@ -166,7 +166,9 @@ class Ends:
             return None if value is None else Fraction(value).limit_denominator(LARGEST_SIZE)
         if not may_be_open:
             name = next(found.name for found in mentions(expression) if found.name in self.names.open)
-            message = f"`{name}` is open, and only the sizes of a map can be, not its channels or those of a vector"
+            message = (
+                f"`{name}` is open, but only the sizes of a map can be, not its channels or the length of a vector"
+            )
             help = f"declare it: `let {name} = 4`"
             return self.problems.report("E0412", message, expression.span, "a number is needed", help)
         match expression:

@@ -109,7 +109,7 @@ def can_be_found(words: Words, steps: Sequence[Step], fix: tree.Fix, body: Opera
     """Whether an expression depends on the unknown, and is the same map in every iteration; else that is reported."""
     found = depending(steps, unknown, len(steps))
     if body not in found:
-        message = f"`{fix.body.span.text}` does not depend on `{fix.name}`, so that nothing is to be solved"
+        message = f"`{fix.body.span.text}` does not depend on `{fix.name}`, so there is nothing to solve"
         help = f"write an expression with `{fix.name}` in it, or the expression alone"
         words.problems.report("E0214", message, fix.body.span, f"without `{fix.name}`", help)
         return False
@@ -134,7 +134,7 @@ def is_known_through_itself(words: Words, fix: tree.Fix) -> bool:
         wrong = next((symbol for symbol in found if symbol.name == fix.name and not symbol.tag), None)
         if wrong is not None and (known is fix.right or not words.names.is_value(wrong)):
             where, name = "on the right of `=`" if known is fix.right else "in the start", fix.name
-            message = f"`{name}` is looked for, and stands {where}"
+            message = f"the unknown `{name}` stands {where}"
             help = f"bring all that has `{name}` in it to the left: `solve({name} : {name} - A * {name} = f)`"
             help = help if known is fix.right else "start from a value that is known"
             words.problems.report("E0218", message, wrong.span, "expected what is known", help)

@@ -267,7 +267,7 @@ class Names:
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             if name in self.open:
-                help = f"`{name}` is a size that an input leaves open, no number; declare one: `let {name} = 64`"
+                help = f"`{name}` is a size that an input leaves open, not a number; declare one: `let {name} = 64`"
             shown = clipped(name, _LONGEST_QUOTE)
             self.problems.report(
                 "E0201", f"undefined name `{shown}`", symbol.span, "unknown name", help.replace(name, shown)

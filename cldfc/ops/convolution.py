@@ -116,7 +116,7 @@ class Kernel(Operator):
         def match(channels: Size) -> None:
             size = before.root().size
             if size not in (None, channels):
-                reason = f"a symmetric kernel has as many channels before as behind it, not {size} and {channels}"
+                reason = f"a symmetric kernel has as many input as output channels, not {size} and {channels}"
                 raise Unfit(reason, "write the same number of channels, or leave `symmetric` out")
             shapes.known(before, channels)
 

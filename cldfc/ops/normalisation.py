@@ -186,7 +186,7 @@ class InstanceNorm(Normalisation):
             if size == 1 and len(sides) > 1:
                 self.check(shapes, sides[1:])
             elif size == 1:
-                reason = "`inorm` makes 0 of a map of one pixel"
+                reason = "`inorm` turns a map of one pixel into 0"
                 raise Unfit(reason, "write `ln` or `gn[8]`, which normalise over channels, too")
 
         shapes.when_known(sides[0], look)

@@ -35,7 +35,7 @@ class Concat(Spreading):
 
     def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
         if None in ranks:
-            reason = "`concat` is of values of the images, and a scalar is the same for all"
+            reason = "`concat` joins values of each image, but a scalar is the same for all images"
             raise Unfit(reason, "multiply it with a value, or add it to one, as in `x + ω`")
         if not any(ranks):
             return replace(self, members="numbers")
