@@ -294,7 +294,7 @@ class _Inference:
         return None
 
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:
-        """Check that a parameter under another tag before `tie`, or another operator, has the sizes of its first use."""
+        """Check that a parameter with another tag before `tie`, or another operator, has the sizes of its first use."""
         first = self.first[key]
         if operation.operator.is_transposed != first.operator.is_transposed:
             self.errors.two_ways(operation, first)
