@@ -165,7 +165,7 @@ class _Merge:
     shared: dict[int, _Shared]
     revised: list[Revised] = field(default_factory=list[Revised])
     block: list[Revised] = field(default_factory=list[Revised])
-    """The terms of a reduction, in front of which goes what they share."""
+    """The terms of a reduction; what they share is written before them."""
     written: set[int] = field(default_factory=set[int])
     families: dict[str, Template] = field(default_factory=dict[str, Template])
     equations: Changed = field(default_factory=Changed)

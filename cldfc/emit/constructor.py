@@ -285,7 +285,7 @@ def frozen_norm_lines(dimension: int = 2) -> list[str]:
 
 
 def unpool_lines(dimension: int = 2) -> list[str]:
-    """`unpool`: torch's own takes the places, which another pooling of the same map gives."""
+    """`unpool`: torch's own takes the places, which pooling the same map again gives."""
     return [
         *python.call("def unpool", ["x: torch.Tensor", "y: torch.Tensor", "size: int"], " -> torch.Tensor:", 0),
         '    """Each number of x where the largest of its window stands in y, zeros elsewhere."""',

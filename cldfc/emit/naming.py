@@ -341,7 +341,7 @@ class Naming:
         return text[1:-1] if text.startswith("(") else text
 
     def loop(self, loop: ForLoop, body: list[str], rest: list[str]) -> list[str]:
-        """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
+        """A loop over its body; `rest` is guarded, because the last turn leaves it out."""
         variable = loop_name(loop.variable)
         sign = "<" if loop.step > 0 else ">"
         guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *python.indent(rest)] if rest else []

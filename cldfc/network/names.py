@@ -1,4 +1,4 @@
-"""Who is called what: the declarations of a spec by name, and what to write instead of an unknown one."""
+"""The declarations of a spec by name, and what to write instead of an unknown name."""
 
 from __future__ import annotations
 

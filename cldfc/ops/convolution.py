@@ -1,4 +1,4 @@
-"""What has a declared kernel: convolution, prolongation and their adjoints; and the classifier."""
+"""Operators with a declared kernel: convolution, prolongation and their adjoints; and `linear`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _help_for_even(dimension: int) -> str:
 
 Nested = tuple["float | Nested", ...]
 SIDES = {1: ("size",), 2: ("size", "width"), 3: ("size", "height", "width")}
-"""What the sizes of a kernel are called, axis by axis; those that are like the first may be left out."""
+"""The names of a kernel's sizes, axis by axis; those equal to the first may be left out."""
 PADDINGS = {dimension: ("padding", *(f"padding_{name}" for name in names[1:])) for dimension, names in SIDES.items()}
 
 
@@ -29,7 +29,7 @@ PADDINGS = {dimension: ("padding", *(f"padding_{name}" for name in names[1:])) f
 class KernelStart:
     """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil.
 
-    These are nested as the kernel has axes: the rows of an image, the planes of rows of a volume.
+    These are nested by axes: the rows of an image, the planes of rows of a volume.
     """
 
     name: str = "he_out"
@@ -43,7 +43,7 @@ class KernelStart:
         return list(_flattened(self.numbers))
 
     def lines(self, module: str, groups: str) -> list[str]:
-        """What is said after the constructor of its module, which draws it by He's rule."""
+        """The lines after the constructor of its module, which draws it by He's rule."""
         weight = f"{module}.weight"
         if self.numbers:
             return [f"stencil({module}, {_entries_text(self.numbers)}{', fixed=True' * self.is_fixed})"]
@@ -80,7 +80,7 @@ class Kernel(Operator):
     stride: int | tuple[int, ...] = 1
     start: KernelStart = KernelStart()
     rules: tuple[str, ...] = ()
-    """What training keeps of the kernel: its weight is stored as it is trained, and made so where it is used."""
+    """What training keeps of the kernel: the stored weight is unconstrained, and made to obey where it is used."""
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
         self.obey_rules(shapes, parameter)
@@ -143,11 +143,11 @@ class Kernel(Operator):
     ) -> str:
         """The same by a function, with the weight of a module that was made for another use.
 
-        `beyond` says how many rows and columns the result of an adjoint has beyond the least.
+        `beyond` says by how many rows and columns the result of an adjoint exceeds the smallest possible one.
         """
 
     def arguments(self, sizes: Mapping[str, str], module: str, rest: Mapping[str, str]) -> str:
-        """`, stride=2, padding=1`: what a function of torch is given beside the weight, but for defaults."""
+        """`, stride=2, padding=1`: the arguments of a function of torch beside the weight, without defaults."""
         given = {"stride": str(self.stride), **rest}
         for name in ("groups", "dilation"):
             given[name] = text if (text := sizes.get(name, "1")).isdecimal() else f"{module}.{name}"
@@ -158,7 +158,7 @@ class Kernel(Operator):
         return OPERAND
 
     def keeps_made(self, sizes: Sizes) -> int:
-        """The bytes of what its rules make of the weight, in each use anew: autograd keeps it beside the map."""
+        """The bytes of the weight that obeys the rules, which is made anew in each use and kept by autograd."""
         weight, outputs = self.stored({**sizes, "bias": 0}), 1 if "shared" in self.rules else whole_size(sizes, "out")
         numbers, is_made = 0, False
         for rule in self.rules:
@@ -232,7 +232,7 @@ class _Axis:
         return (places - 1) * self.stride + self.reach - 2 * self.padding
 
     def usual(self, places: Size) -> Size:
-        """Of the numbers of pixels on which it has so many places, `stride` times as many, if that is one of them."""
+        """`stride` times as many pixels as it has places, if it has so many places on them."""
         least = self.least(places)
         return min(max(least, self.stride * places), least + self.stride - 1)
 
@@ -253,7 +253,7 @@ class _Axis:
         return size
 
     def least_size(self, mode: str) -> int:
-        """Of a map that has the numbers which a padding takes from it."""
+        """A map large enough for a padding that takes its numbers from it."""
         return {"circular": self.padding, "reflect": self.padding + 1}.get(mode, 1)
 
     def check_margin(self, mode: str, size: Size) -> None:
@@ -469,7 +469,7 @@ class ConvolutionAdjoint(Kernel):
                 shapes.suppose(large, small, axis.usual)
 
     def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, ...]:
-        """How far the result goes beyond the least on each axis: what torch calls output_padding."""
+        """By how much the result exceeds the smallest possible one on each axis: torch's output_padding."""
         axes = zip(_axes(sizes, self.stride, self.dimension), operand[1:], result[1:], strict=True)
         return tuple(cast(int, large - axis.least(small)) for axis, small, large in axes)
 

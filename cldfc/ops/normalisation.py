@@ -99,7 +99,7 @@ class SharedBatchNorm(BatchNorm):
 
 @dataclass(frozen=True)
 class FrozenBatchNorm(BatchNorm):
-    """bn[fixed](x): a scale and a shift by running statistics, of which training changes nothing."""
+    """bn[fixed](x): a scale and a shift by running statistics, which training does not change."""
 
     repeatable: ClassVar[bool] = True
     bounded: ClassVar[bool] = False
@@ -180,7 +180,7 @@ class InstanceNorm(Normalisation):
         self.check(shapes, sides)
 
     def check(self, shapes: Solver, sides: Sequence[Dim]) -> None:
-        """Raise Unfit for a single pixel, of which nothing is left."""
+        """Raise Unfit for a map of a single pixel, which would become 0."""
 
         def look(size: Size) -> None:
             if size == 1 and len(sides) > 1:

@@ -137,7 +137,7 @@ class Unpool(Operator):
         return operands[0]
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Where in the result each number of x stands, and y, of which it is asked, where that is trained."""
+        """The place of each number of x in the result; and y, from which the places are computed, if it is trained."""
         channels, *sides = result
         places = INDEX * channels * prod(side // self.size for side in sides)
         return Kept((1,) if trained[1] else (), each_image=places)

@@ -104,7 +104,7 @@ def generators() -> dict[str, str]:
 
 
 def restore_generators(states: Mapping[str, str]) -> None:
-    """Let the generators go on from these states. Raises ValueError when they are none."""
+    """Let the generators continue from these states. Raises ValueError if they are not states of a generator."""
     try:
         for kind, state in states.items():
             tensor = torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8)

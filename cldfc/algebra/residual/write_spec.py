@@ -1,4 +1,4 @@
-"""The residual form as a spec that stands for itself, with its parameters under their old names."""
+"""The residual form as a self-contained spec, with its parameters under their old names."""
 
 from __future__ import annotations
 
