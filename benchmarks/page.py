@@ -14,16 +14,17 @@ BENCHMARKS = ("trainer", "inference", "generated", "forms", "small_maps", "front
 """In the order of the page."""
 HEAD = f"""# Performance
 
-Made by `make bench`, in 40 minutes on two cores, from `benchmarks/results/`, which holds the seconds of each round too;
-not edited by hand.
+`make bench` writes this page, in 40 minutes on two cores, from `benchmarks/results/`, which also has the seconds of
+each round. It is not edited by hand.
 
-- The sides of a comparison take turns, each in a process of its own, every second round in turned order. A figure is a
-  median over at least {FEWEST} rounds, a ratio the median of the ratios of the rounds.
-- Plain is float32 as torch lays it out, under `torch.no_grad` or with a DataLoader. Good is what somebody writes who
-  knows the machine: channels-last, in bfloat16 where the processor multiplies in it, images in memory. Good, compiled
-  is that through `torch.compile`. All of them are in `benchmarks/scripts.py`.
-- Busy means that others used more than {BUSY:g} processors meanwhile: such figures say little, also about promises.
-- For CUDA there are figures of their own: [CUDA](cuda.md).
+- The sides of a comparison take turns, each in a process of its own, in reversed order every second round. A figure is
+  a median over at least {FEWEST} rounds, a ratio the median of the ratios of the rounds.
+- Plain is float32 in torch's default layout, under `torch.no_grad` or with a DataLoader. Good is what somebody who
+  knows the machine would write: channels-last, in bfloat16 if the processor multiplies in it, images in memory. Good,
+  compiled is the same through `torch.compile`. All of them are in `benchmarks/scripts.py`.
+- Busy means that other programs used more than {BUSY:g} processors meanwhile: such figures say little, and do not show
+  whether a promise is kept.
+- Figures for CUDA are on [a page of their own](cuda.md).
 """
 
 Record = Mapping[str, Any]

@@ -1,7 +1,7 @@
-"""How fast linear iterations with given kernels converge: the spectral radius of what a step makes of an error.
+"""How fast linear iterations with given kernels converge: the spectral radius of the map of errors in a step.
 
-An iteration u@i = E u@i-1 + g is found in the operations; E is applied by executing the equations themselves, from two
-states that differ by the error, so smoothers, cycles and momentum need no form of their own.
+An iteration u@i = E u@i-1 + g is found in the operations. E is applied by executing the equations themselves, from two
+states that differ by the error, so smoothers, cycles and momentum need no code of their own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from cldfc.weights.network import build_network
 _SMALL = 1024
 """Unknowns up to which matrices are formed: all eigenvalues computed, levels solved exactly."""
 _KRYLOV, _RESTARTS, _KEPT = 60, 40, 4
-"""Of Arnoldi's method: vectors, restarts, and of how many eigenvectors each restart is made."""
+"""Of Arnoldi's method: vectors, restarts, and the number of eigenvectors that each restart keeps."""
 _INSIDE, _LARGEST_NUMBER = 15, 1024
 """Of open sizes: what an input measures at least, and which numbers are tried for a name."""
 _EXACT, _CLOSE = 1e-10, 1e-5
@@ -71,7 +71,7 @@ class Convergence:
 
 
 def analyse_convergence(network: Compilation) -> Convergence:
-    """How fast the linear iterations of a network converge, and what keeps others from being one. Raises CldfError."""
+    """How fast the linear iterations of a network converge, and why others are not linear. Raises CldfError."""
     analysis = _Analysis(network)
     iterations: list[AnalysedIteration] = []
     cycles: dict[str, Cycle] = {}
@@ -87,7 +87,7 @@ def analyse_convergence(network: Compilation) -> Convergence:
 
 @contextmanager
 def _one_thread() -> Generator[None, None, None]:
-    """Maps are small here: several threads would wait for each other, for longer than one computes."""
+    """Maps are small here: several threads would wait for each other longer than one needs alone."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -99,8 +99,8 @@ def _one_thread() -> Generator[None, None, None]:
 def small_sizes(network: Compilation) -> tuple[tuple[str, GivenShape], ...]:
     """Sizes for the inputs that leave some open, as `Changes.inputs`: the smallest maps that still have an inside.
 
-    Their matrices can be formed; on the larger maps that are sampled elsewhere, a slow iteration has most of its
-    eigenvalues so near to 1 that they are hard to tell apart.
+    Their matrices can be formed. On the larger maps that other commands take, a slow iteration has most of its
+    eigenvalues so close to 1 that they are hard to tell apart.
     """
     first = {family.name: family.shapes[family.keys[0]] for family in network.program.inputs}
     own = [size for shape in first.values() for size in shape if isinstance(size, OpenSize)]
@@ -358,7 +358,7 @@ class _Step:
         return self.run(torch.zeros(1, sum(map(prod, self.shapes)), dtype=torch.float64))
 
     def apply(self, error: Tensor) -> Tensor:
-        """What becomes of errors, one in each row."""
+        """The errors after the step, one in each row, from those before it."""
         return self.run(error) - self.of_zero
 
     def run(self, states: Tensor) -> Tensor:
@@ -442,7 +442,7 @@ class _Levels:
         self.levels = sorted(self.shapes)
 
     def damped(self, level: int, exact: bool, errors: Tensor) -> Tensor:
-        """What a level's step makes of errors, one in each row."""
+        """The errors after a level's step, one in each row, from those before it."""
         maps = errors.view(-1, *self.shapes[level])
         if (level, exact) not in self.of_zero:
             zero = torch.zeros(1, *self.shapes[level], dtype=torch.float64)
@@ -450,7 +450,7 @@ class _Levels:
         return (self.step(level, maps, torch.zeros_like(maps), exact) - self.of_zero[level, exact]).flatten(1)
 
     def step(self, level: int, state: Tensor, right: Tensor, exact: bool = False) -> Tensor:
-        """What a level's step makes of a state, with a right side; `exact`: with the next level solved exactly."""
+        """The state after a level's step, for a right side; `exact`: with the next level solved exactly."""
         session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
         at = self.moved(self.equation.right, level)
         for symbol in mentions(at):
@@ -475,7 +475,7 @@ class _Levels:
                 return replace(part, **changed_parts(part, lambda inner: self.moved(inner, level)))
 
     def solve(self, level: int, right: Tensor) -> Tensor:
-        """What a level's step leaves as it is: with x = E x + M f that is (I - E)⁻¹ M f."""
+        """The fixed point of a level's step x → E x + M f, (I - E)⁻¹ M f."""
         if level not in self.inverses:
             unit = torch.eye(prod(right.shape[1:]), dtype=torch.float64)
             maps = unit.view(-1, *right.shape[1:])
@@ -504,9 +504,9 @@ class _LevelExpressions(Expressions):
 
 
 def spectral_radius(apply: Callable[[Tensor], Tensor], size: int) -> float:
-    """The largest |λ| of a linear map of vectors of a size, which is given several, one in each row.
+    """The largest |λ| of a linear map of vectors of this size; the map takes several vectors, one in each row.
 
-    Of a small map from all eigenvalues; else by Arnoldi's method, restarted from the vectors that are damped least.
+    For a small map all eigenvalues are computed; else Arnoldi's method is restarted from the vectors damped least.
     """
     if size <= _SMALL:
         matrix = apply(torch.eye(size, dtype=torch.float64)).T

@@ -5,8 +5,8 @@
     network.graph("simplified")
     network.code()
 
-Each stage is computed when it is first asked for, and once. networkx and pydantic are loaded with the first graph,
-for `cldfc check` answers sooner without them.
+Each stage is computed once, when it is first needed. networkx and pydantic are loaded with the first graph, so that
+`cldfc check` answers sooner without them.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 AS_WRITTEN = Changes()
 
 Form = Literal["written", "simplified", "residual", "auto"]
-"""The network as the spec writes it; without what its equations do for nothing; with residuals in place of
-features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
+"""The network as the spec writes it; without needless work; with residuals in place of features, by Theorem 1; or
+whichever of the last two has fewer multiply-adds."""
 
 REMARKS = (remark_unbounded_head, remark_left_out, remark_softmax, remark_passed_over, remark_unused)
 
@@ -64,7 +64,7 @@ class _Reading:
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """A spec, what is changed in it, and all that becomes of it. Stages raise CldfError unless the spec is right."""
+    """A spec, changes to it, and everything derived from both. Stages raise CldfError unless the spec is right."""
 
     source: Source
     changes: Changes = AS_WRITTEN
@@ -74,7 +74,7 @@ class Compilation:
     @cached_property
     @collector_paused()
     def own(self) -> _Reading:
-        """The statements of the text after those that it extends."""
+        """The statements of the text, after those of the files that it extends."""
         problems = Problems()
         return _Reading(read_spec(self.source, problems), problems)
 
@@ -85,21 +85,21 @@ class Compilation:
 
     @property
     def tree(self) -> tree.Tree:
-        """The statements, right or wrong: with what they extend, and with the changes."""
+        """The statements, right or wrong, with what they extend and with the changes."""
         return self.changed.tree
 
     @cached_property
     def names(self) -> Names:
-        """What names stand for, right or wrong; those that need themselves stand for nothing."""
+        """What names stand for, even in a wrong spec; those that depend on themselves stand for nothing."""
         names = collect_names(self.tree, Problems())
         check_order(names, names.problems)
         return names
 
     @property
     def text(self) -> str:
-        """The text of a spec that stands for itself: with what it extends, and with the changes.
+        """The text of the spec on its own, with what it extends and with the changes.
 
-        What a spec expects, it expects of the network that it writes: a changed one has no `expect`.
+        An `expect` is about the network that the spec writes, so a changed spec has none.
         """
         is_changed = bool(self.changes.statements)
         if not is_changed and all(statement.span.source is self.source for statement in self.tree.statements):
@@ -114,12 +114,12 @@ class Compilation:
     def shapes(self) -> Inferred:
         """The operations with their shapes. Everything that can be wrong with a spec is found here."""
         if self.as_written is not self and any(isinstance(s, tree.Expect) for s in self.own.tree.statements):
-            # What the spec expects, it expects of itself.
+            # An `expect` is about the spec without changes.
             self.as_written.check()
         return _infer(self.changed, self.changes)
 
     def check(self) -> Compilation:
-        """The same, if nothing is wrong with it. Raises CldfError."""
+        """This compilation, if the spec is right. Raises CldfError."""
         _ = self.shapes
         return self
 
@@ -238,7 +238,7 @@ class Compilation:
 
         return fold_norms(self.graph(form))
 
-    # The same text, otherwise
+    # The same text with other changes
 
     @cached_property
     def as_written(self) -> Compilation:
@@ -278,7 +278,7 @@ def read_changes(
     input: str | None = None,
     classes: int | None = None,
 ) -> Changes:
-    """What the command line asks for instead of what the spec says. Raises UsageError."""
+    """The changes that the command line asks for. Raises UsageError."""
     changes = [*(change("let", text) for text in lets or ()), *(change("tie", text) for text in ties or ())]
     if classes is not None and not 1 <= classes <= LARGEST_SIZE:
         raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
@@ -290,7 +290,7 @@ def read_changes(
 
 
 def change(word: str, text: str) -> Source:
-    """One statement of the command line, on one line; it may name its first word again."""
+    """A statement from the command line, on one line; its first word may be left out."""
     statement = " ".join(text.split("\n")).strip()
     if not statement.startswith(f"{word} "):
         statement = f"{word} {statement}"

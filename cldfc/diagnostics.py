@@ -148,7 +148,7 @@ class CldfError(Exception):
         return plain_text(render(self.diagnostics)).rstrip("\n")
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it: the report alone, for the place is in the spec and not in Python."""
+        """What IPython shows of it: only the report, because the place is in the spec and not in Python."""
         return str(self).splitlines()
 
 

@@ -47,7 +47,7 @@ def find_spec(path: Path) -> Path:
 
 
 def remark_on(path: Path) -> str | None:
-    """That a file of one's own is meant, and not the spec of that name which comes with cldfc."""
+    """The remark that a file of the user's is meant, not the spec of that name that comes with cldfc."""
     found, theirs = find_spec(path), spec_path(path.as_posix())
     if theirs is None or not _is_no_folder(found) or found.resolve() == theirs.resolve():
         return None

@@ -54,7 +54,7 @@ _HANDLER = "cldfc.ascii"
 
 
 def printable(text: str, encoding: str = UTF8) -> str:
-    """The text on one line: what is no visible character is escaped, what the encoding lacks is spelled in ASCII."""
+    """The text on one line: invisible characters are escaped, letters that the encoding lacks are spelled in ASCII."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown_as(character, encoding) for character in text)
@@ -122,7 +122,7 @@ def _templates(package: str) -> Environment:
 
 
 def say(*lines: str) -> None:
-    """Print lines that are no result to standard error, at once, and after the results so far."""
+    """Print lines that are not results to standard error, at once, and after the results so far."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     write_lines(lines, sys.stderr)
@@ -155,7 +155,7 @@ def show_document(text: str) -> None:
 
 
 def ignore(line: str) -> None:
-    """Print nothing: stands for `say` where nobody is to hear."""
+    """Print nothing: takes the place of `say` where nothing should be printed."""
 
 
 def printed(cells: Iterable[str]) -> list[str]:

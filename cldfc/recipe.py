@@ -113,7 +113,7 @@ def _check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Reci
 
 
 def other_fields(before: Mapping[str, object], recipe: Recipe) -> list[str]:
-    """`lr 0.1, not 0.2`: the fields in which a recipe is another one than it was; as far as they are known."""
+    """`lr 0.1, not 0.2`: the fields in which two recipes differ, as far as they are known."""
     now = recipe.model_dump(mode="json")
     if "compile" in before:
         before = {**before, "compile": _without_switch(before["compile"])}
@@ -139,7 +139,7 @@ _BASE: Mapping[str, object] = {"epochs": 1, "batch": 2, "lr": 1.0}
 """A recipe to check a single field in."""
 
 _NO_BOUND = math.inf
-"""TOML has no word for nothing: a gradient that is never clipped may be infinitely long."""
+"""TOML has no null: a gradient that is never clipped may be infinitely long."""
 _BOUNDS = {"clip", "images"}
 """Fields that may have none."""
 

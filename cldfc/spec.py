@@ -1,6 +1,6 @@
 """The Python interface: `cldfc.load` gives a `Spec`, `cldfc.load_run` and `Spec.train` give a `Run`.
 
-They answer what the command line answers. What needs torch or pydantic is loaded where it is asked for.
+They give the same answers as the command line. torch and pydantic are loaded only when they are needed.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ _Value = str | float | Iterable[float]
 def load(spec: str | os.PathLike[str]) -> Spec:
     """A spec from a file, by the name of one that comes with cldfc, or from text, which is a string of several lines.
 
-    Only reads; `Spec.check` and all that need the network say what is wrong with it. What text extends is
-    looked for in the working folder. Raises UsageError when there is no such file, CldfError when it is not UTF-8.
+    It is only read here; `Spec.check`, and everything that needs the network, say what is wrong with it. Files that a
+    text extends are looked for in the working folder. Raises UsageError if there is no such file, CldfError if it is
+    not UTF-8.
     """
     if isinstance(spec, str) and "\n" in spec:
         return spec_from_text(spec)
@@ -62,7 +63,7 @@ def load(spec: str | os.PathLike[str]) -> Spec:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A spec that comes with cldfc: its name, what it is in a line, and its parameters, shared ones once."""
+    """A spec that comes with cldfc: its name, one line about it, and its parameters, shared ones counted once."""
 
     name: str
     about: str
@@ -96,9 +97,9 @@ def spec_from_text(text: str, name: str = "<text>") -> Spec:
 
 @dataclass(frozen=True, repr=False)
 class Spec:
-    """A network as recurrence equations, with what is to be changed in it. Immutable: changes give new specs.
+    """A network as recurrence equations, with changes to it. Immutable: changes give new specs.
 
-    All but the changes raise CldfError, with everything that is wrong, unless the spec is right.
+    All methods but the changes raise CldfError, with everything that is wrong, unless the spec is right.
     """
 
     origin: Source
@@ -111,21 +112,21 @@ class Spec:
     def let(self, *statements: str, **values: _Value) -> Spec:
         """The spec with some of its `let` statements replaced: `let("ν = 3,4,6,3")`, `let(ν=[3, 4, 6, 3], σ="relu")`.
 
-        Without a tag a name takes on that of the `let` that it replaces. Names may be spelled in ASCII (`nu`,
-        `cal_A`); Python reads 𝒜 as A, which means 𝒜 where the spec has no `let A`. That there is no such `let`
-        is found by what needs the network.
+        A name without a tag takes that of the `let` that it replaces. Names may be spelled in ASCII (`nu`, `cal_A`);
+        Python reads 𝒜 as A, which means 𝒜 if the spec has no `let A`. If there is no such `let` at all, the first
+        question that needs the network says so.
         """
         given = [f"{self.spelled(name)} = {_value_text(value)}" for name, value in values.items()]
         return self.changed("let", [*statements, *given])
 
     def tie(self, *statements: str) -> Spec:
-        """The spec with kernels or scalars shared: `tie("A@ℓ")`, `tie("B@ℓ for i >= 1")`, eq. (3.6)."""
+        """The spec with kernels, scalars or vectors shared: `tie("A@ℓ")`, `tie("B@ℓ for i >= 1")`, eq. (3.6)."""
         return self.changed("tie", statements)
 
     def input(self, channels: int, *sides: int, name: str | None = None) -> Spec:
-        """The spec for images, signals or volumes of another shape; of several inputs the one of that name has it.
+        """The spec for images, signals or volumes of another shape; `name` says which of several inputs has it.
 
-        An input of numbers has so many of them: `input(3, name="t")`. Sizes that the spec leaves open become numbers.
+        For an input of numbers it is their count: `input(3, name="t")`. Sizes that the spec leaves open become numbers.
         Raises UsageError for an invalid shape.
         """
         shape = "x".join(map(str, (channels, *sides)))
@@ -189,9 +190,9 @@ class Spec:
     def build(self, form: Form = "simplified") -> nn.Module:
         """The PyTorch module with new weights, drawn from torch's generator; loads torch.
 
-        It maps images, batch × channels × height × width, to scores, batch × classes. Of several inputs it takes one
-        after the other, numbers as batch × numbers, a family over levels as a list, a sequence as batch × steps × …;
-        several outputs it gives as a NamedTuple.
+        A classifier maps images, batch × channels × height × width, to scores, batch × classes. Several inputs are
+        arguments in their order: numbers as batch × numbers, a family over levels as a list, a sequence as
+        batch × steps × …. Several outputs are returned as a NamedTuple.
         """
         from cldfc.weights.network import build_network
 
@@ -242,11 +243,11 @@ class Spec:
         tensorboard: bool = False,
         quiet: bool = False,
     ) -> Run:
-        """Train the network on a data set as `cldfc train` does, whose options the keywords are; gives the run.
+        """Train the network on a data set, as `cldfc train` does, and return the run; keywords are its options.
 
-        A recipe is a TOML file or a mapping of fields to values; the other keywords come before it. Ctrl-C raises
-        `Stopped` when the state is saved. torch's generators are afterwards what they were. Raises CldfError, and
-        UsageError when network, data set and recipe do not fit, files are missing, or the training diverges.
+        A recipe is a TOML file or a mapping of fields to values; the other keywords override it. Ctrl-C raises
+        `Stopped` once the state is saved. torch's generators are restored afterwards. Raises CldfError, and UsageError
+        if network, data set and recipe do not fit, files are missing, or the training diverges.
         """
         from cldfc.plan import start_run
         from cldfc.recipe import read_recipe
@@ -272,7 +273,7 @@ class Spec:
     # Pictures
 
     def show(self) -> None:
-        """Draw the network, as `cldfc show` does; in a notebook, as a spec at the end of a cell."""
+        """Draw the network, as `cldfc show` does; in a notebook, like a spec at the end of a cell."""
         from cldfc.console import console
         from cldfc.show.terminal import is_notebook, put_out, show_network
 
@@ -379,10 +380,10 @@ class _Predictions:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a folder that `cldfc train` or `Spec.train` has left behind.
+    """The run in a folder that `cldfc train` or `Spec.train` has written.
 
-    Raises UsageError when there is none, or its spec, recipe or weights are not what the training wrote. Warns
-    where other files are not, and where a run of an earlier release has no seal that would tell.
+    Raises UsageError if there is none, or if its spec, recipe or weights are not what the training wrote. Warns if
+    other files are not, or if the run is of an earlier release and has no seal that would tell.
     """
     from cldfc.runs.run_folder import RunFolder, check_seal, read_record
 
@@ -397,9 +398,9 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 class Run:
     """A training in its folder: finished, or as far as it has come.
 
-    The folder is read when it is asked, and never changed. All that needs the network compiles the spec in it, for the
-    source beside that is code and may come from somebody else. They raise UsageError when a file is missing, or is not
-    what the training wrote.
+    The folder is read when it is needed, and never changed. What needs the network compiles the spec in the folder,
+    because the source beside it is code and may come from somebody else. It raises UsageError if a file is missing, or
+    is not what the training wrote.
     """
 
     path: Path
@@ -466,7 +467,7 @@ class Run:
         return network.eval()
 
     def predict(self, images: Images, device: str | None = None) -> _Predictions:
-        """What the network takes images for, as `cldfc predict` computes it.
+        """The classes of images, as `cldfc predict` computes them.
 
         `images` are pixels in the units of the data set, whole numbers in an array or tensor n × channels × height ×
         width; or paths and Pillow's images, one or several, which are made grey or coloured and scaled. They are
@@ -523,9 +524,9 @@ class Run:
         tensorboard: bool = False,
         quiet: bool = False,
     ) -> Run:
-        """Go on with the training where it was interrupted, as `cldfc train --resume` does.
+        """Continue the training where it was interrupted, as `cldfc train --resume` does.
 
-        Raises what `Spec.train` raises, and UsageError when it cannot go on, or another process trains in the folder.
+        Raises what `Spec.train` raises, and UsageError if it cannot continue, or another process trains in the folder.
         """
         from cldfc.plan import resume_run
         from cldfc.training.state import generators_kept

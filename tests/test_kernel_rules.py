@@ -174,7 +174,7 @@ def test_a_stride_that_differs_from_level_to_level():
         ("3×3 → 4, unit_norm, start zero", "K * f", "starts from zero"),
         ("3×3 each, unit_norm = [0 0 0; 0 0 0; 0 0 0]", "K * f", "starts from zero"),
         ("1×1 → 4, zero_sum", "K * f", "a single number whose sum is 0 is 0"),
-        ("3×3 → 8, symmetric", "K * f", "as many channels before as behind it, not 4 and 8"),
+        ("3×3 → 8, symmetric", "K * f", "as many input as output channels, not 4 and 8"),
         ("3×3 → 4, symmetric", "K *_2 f", "from a map to one of the same size"),
         ("3×3 → 4, symmetric", "K *^2 f", "from a map to one of the same size"),
         ("3×3 → 4, symmetric, valid", "K * f", "from a map to one of the same size"),

@@ -63,13 +63,13 @@ class _Zeros:
         return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
 
     def is_zero(self, operand: Operand, zeros: set[int], instance: Instance) -> bool:
-        """Whether an operand is known to be zero; of the terms of a reduction nothing is said."""
+        """Whether an operand is known to be zero; the terms of a reduction are not looked at."""
         if isinstance(operand, int):
             return operand in zeros
         return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
 
     def keeps_shape(self, at: int, are_zero: list[bool]) -> bool:
-        """Whether a sum has its shape without its zeros, too, and not from one of them."""
+        """Whether some term of a sum that is not zero has the shape of the sum."""
         shapes = [self.graph.node(operand).shape for operand in self.graph.operands(at)]
         kept = [shape for shape, is_zero in zip(shapes, are_zero, strict=True) if not is_zero]
         return self.graph.node(at).shape in kept

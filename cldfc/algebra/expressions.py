@@ -18,7 +18,7 @@ Place = tuple[int, int]
 class ExpressionNumbers:
     """A number for each different expression of a network, over values: `A@2 * u@2,0` has the same everywhere.
 
-    What draws at random, or counts how often it is used, is never the same twice.
+    Operators that draw random numbers, or update statistics at each use, are never the same twice.
     """
 
     graph: Graph
@@ -34,7 +34,7 @@ class ExpressionNumbers:
                 self.places.setdefault(self.at[place], []).append(place)
 
     def signature(self, place: Place) -> Hashable:
-        """What two equal expressions have in common, and no others."""
+        """The same for two equal expressions, and for no others."""
         number, at = place
         instance = self.graph.instances[number]
         step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
@@ -63,7 +63,7 @@ class ExpressionNumbers:
 class Outline:
     """An expression of a template: its steps, operands before what uses them, each different one once.
 
-    `kind` is what it is apart from its indices; None where a reduction over an index stands in it.
+    `kind` is what it is apart from its indices; None if it contains a reduction over an index.
     `positions` are the indices: those of the parameters and of the values that it reads, step by step.
     """
 

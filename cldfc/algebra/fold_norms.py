@@ -40,7 +40,7 @@ def _norm_of(node: Node) -> _Norm | None:
 
 
 def _norms_after_kernels(graph: Graph) -> dict[Key, list[_Norm | None]]:
-    """For each use of each kernel, the batch normalisation that alone reads the result; None where others do."""
+    """For each use of each kernel, the batch normalisation that is alone in reading the result; None without one."""
     readers = _readers_of(graph)
     found: dict[Key, list[_Norm | None]] = {}
     for at, node in enumerate(graph.nodes()):
@@ -144,10 +144,10 @@ class Folded:
 def fold_norms(graph: Graph) -> Folded:
     """The network in evaluation with batch normalisations folded into the kernels before them, which get a bias.
 
-    A kernel takes up a normalisation if all its uses are read by that one and by nothing else, and none is an adjoint,
-    whose outputs are the kernel's inputs; nor does one that is `shared`, `symmetric` or the like. Left alone are a
+    A kernel takes up a normalisation if that, and nothing else, reads all its uses. No use may be an adjoint, whose
+    outputs are the kernel's inputs, and the kernel may have no rule such as `shared` or `symmetric`. Left alone are a
     normalisation before a convolution, whose zero padding would lack the shift, one after a sum or an activation,
-    and `gn` and `ln`, which depend on the data. Parameters that are no longer used are gone. The mathematics:
+    and `gn` and `ln`, which depend on the data. Parameters that are no longer used are removed. The mathematics:
     γ · (K * x + b - μ) / √(σ² + ε) + β is affine in K and b, Ioffe and Szegedy 2015, Algorithm 2.
 
     Before::

@@ -17,11 +17,11 @@ def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
 
 
 def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
-    """The built-in operators and other parts by which an operator is not linear in its argument; none: it is linear.
+    """The built-in operators and other parts that keep an operator from being linear in its argument; none: it is.
 
-    A kernel is linear, and so are compositions, sums and multiples of what is linear; a kernel
-    with a bias, `linear`, which has one, normalisations and activations are not. An operator with several operands is
-    linear if it is so in all of them together.
+    A kernel is linear, and so are compositions, sums and multiples of linear operators; a kernel with a bias, `linear`,
+    which has one, normalisations and activations are not. An operator with several operands is linear if it is linear
+    in all of them together.
     """
     symbol = tree.Symbol(let.symbol.name, let.symbol.tag, let.symbol.span)
     return tuple(dict.fromkeys(breaks(symbol, lets_of(spec), biased_kernels(spec))))
@@ -62,7 +62,7 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
 
 
 def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
-    """What breaks the linearity of an operator; one that is defined by itself is as linear as the rest of it."""
+    """What breaks the linearity of an operator; a recursive one is as linear as the rest of its definition."""
     match expression:
         case tree.Symbol(name) if name in BUILTINS:
             if not BUILTINS[name].linear:
@@ -102,7 +102,7 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
 
 
 def _breaks_of_value(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
-    """The same of what an operator says of its named operands: linear in all of them together."""
+    """The same for the right side of an operator with named operands, which must be linear in all of them together."""
     match expression:
         case tree.ApplyToSeveral(tree.Symbol("unpool"), (pooled, chosen)) if not mentions_argument(chosen):
             yield from _breaks_of_value(pooled, lets, biased)

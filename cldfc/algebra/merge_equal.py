@@ -16,10 +16,10 @@ from cldfc.network.program import Operand, Read, Step, Template, Use
 def merge_equal(graph: Graph) -> Graph:
     """The same network with equal expressions computed once; what is computed keeps every bit.
 
-    Equal are expressions of the same operators and parameters over the same values, by name and place.
-    Batch normalisation counts its uses and dropout draws, so what contains them is left alone. An expression of
-    several equations becomes a value of its own, if it has a convolution or another matrix product in it. Those that
-    differ in their indices alone are one family, whose indices are as few of the equations' index names as tell them
+    Expressions are equal if they have the same operators and parameters over the same values, by name and place.
+    Batch normalisation counts its uses and dropout draws, so what contains them is left alone. An expression that
+    stands in several equations becomes a value of its own, if it contains a convolution or another matrix product.
+    Those that differ only in their indices are one family, with as few of the equations' index names as tell them
     apart: A@1 * u@1 and A@2 * u@2 below have the indices (1, 1) and (2, 2), so both are ℓ, and the family is A_u@ℓ.
 
     Before::
@@ -56,7 +56,7 @@ def merge_equal(graph: Graph) -> Graph:
 class _Shared:
     """An expression that is computed once, as a value of a family.
 
-    `columns` are its indices over the index names of the family, `names`, which it has the values `binding` of.
+    `columns` are its indices over the index names of the family, `names`, whose values for it are in `binding`.
     """
 
     family: str
@@ -102,7 +102,7 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Share
 
 
 def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
-    """Expressions with a matrix product that two equations or more reach, not through a larger one that is shared."""
+    """Expressions with a matrix product in two equations or more, except inside a larger one that is shared."""
     several = {e: places for e, places in numbers.places.items() if len({number for number, _ in places}) > 1}
     candidates = {
         expression
@@ -132,7 +132,7 @@ def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
 
 
 def _find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
-    """Expressions in the terms of reductions; where some of a kind are shared, the others join them, in one loop."""
+    """Expressions in the terms of reductions; if some of a kind are shared, the others join them in one loop."""
     alone = (places[0] for places in numbers.places.values() if len(places) == 1)
     return [numbers.at[place] for place in alone if graph.instances[place[0]].template.is_inner]
 
@@ -158,14 +158,14 @@ def _take_name(wanted: str, taken: set[str]) -> str:
 
 @dataclass
 class _Merge:
-    """Writes the equations of one graph anew, each after the shared values that it reads."""
+    """Rewrites the equations of one graph, each after the shared values that it reads."""
 
     graph: Graph
     numbers: ExpressionNumbers
     shared: dict[int, _Shared]
     revised: list[Revised] = field(default_factory=list[Revised])
     block: list[Revised] = field(default_factory=list[Revised])
-    """The terms of a reduction, in front of which goes what they share."""
+    """The terms of a reduction; what they share is written before them."""
     written: set[int] = field(default_factory=set[int])
     families: dict[str, Template] = field(default_factory=dict[str, Template])
     equations: Changed = field(default_factory=Changed)
@@ -223,7 +223,7 @@ class _Merge:
     def changes(
         self, template: Template, roots: Iterable[Operand], number_of: Callable[[int], int]
     ) -> dict[int, Step | Operand]:
-        """What is read or has been computed before, by steps, among what some operands need."""
+        """The steps to replace, among those that some operands need: by a shared value, or by an equal step before."""
         first: dict[int, int] = {}
         for at in range(len(template.steps)):
             first.setdefault(number_of(at), at)

@@ -46,12 +46,12 @@ def remark_softmax(inferred: Inferred) -> Iterator[Diagnostic]:
             "R0903",
             f"the output `{output.name}` is a softmax, and the loss applies one of its own",
             (Label(operation.span, "applied here"),),
-            "leave it out: the output is scores, of which training and `cldfc predict` take the softmax",
+            "leave it out: training and `cldfc predict` apply a softmax to the scores themselves",
         )
 
 
 def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
-    """The remark R0904 on each general equation of which a special one takes a value."""
+    """The remark R0904 on each general equation that a special one overrides for some value."""
     said: set[int] = set()
     for key, (special, general) in inferred.expansion.passed_over.items():
         if id(special) in said:
@@ -60,7 +60,7 @@ def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
         left, other = format_symbol(special.left), format_symbol(general.left)
         yield Diagnostic(
             "R0904",
-            f"two equations speak of `{format_key(key)}`; that for `{left}` defines it, for it has more numbers",
+            f"`{format_key(key)}` has two equations; that for `{left}` defines it, because it has more numbers",
             (Label(special.left.span, "the one that holds"), Label(general.left.span, "the general one")),
             f"if that is not meant, change the indices of one; `for` after that for `{other}` says the same outright",
         )

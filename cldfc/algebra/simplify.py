@@ -1,4 +1,4 @@
-"""Graph rewrites that leave the bits of the forward pass as they are."""
+"""Graph rewrites that leave the forward pass bitwise the same."""
 
 from __future__ import annotations
 

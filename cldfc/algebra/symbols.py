@@ -1,9 +1,9 @@
 """Bounds of ‖A‖ for given kernels, by their symbols.
 
-The symbol of a kernel says what it does to a wave: L * exp(iθ·x) = L̂(θ) exp(iθ·x) on a grid without end. On a map with
-zeros around it the kernel can do no more than there, so max |L̂| bounds ‖L *‖; on a periodic map it meets some of the
-waves. A stride s folds the s² waves that the coarse grid cannot tell apart: ‖L *_s‖² ≤ max Σ |L̂|² / s². A signal is a
-map of one row. Of kernels for volumes the sum of all |entries| is the bound, which stencils of the Laplacian attain.
+The symbol of a kernel says what it does to a wave: L * exp(iθ·x) = L̂(θ) exp(iθ·x) on an infinite grid. On a map padded
+with zeros its norm is no larger than there, so max |L̂| bounds ‖L *‖; a periodic map has some of these waves. A stride s
+folds s² waves that the coarse grid cannot tell apart: ‖L *_s‖² ≤ max Σ |L̂|² / s². A signal is a map of one row. For
+kernels of volumes the bound is the sum of all |entries|, which stencils of the Laplacian attain.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _Stride = int | tree.Expression | tuple[int | tree.Expression, ...]
 _SAMPLES = 8
 """Points on a wave of the highest frequency in |L̂|², from which its peaks are looked for."""
 _LARGEST_WORK = 1_000_000
-"""Cosines by which a symbol is looked through; of a larger kernel the sum of all |entries| is the bound."""
+"""The most cosines of a symbol whose maximum is searched; for a larger kernel the sum of all |entries| is the bound."""
 _FINEST, _ROUNDING = 1e-7, 1e-12
 """Of an angle, and of |L̂|², which is flat at its peak."""
 
 
 def norm_bound(let: tree.Let, program: Program) -> float | None:
-    """A bound of ‖A‖ for a linear operator whose kernels are all given, at each level; None for any other.
+    """A bound of ‖A‖ at all levels for a linear operator whose kernels are all given; None for any other.
 
-    That of a composition is the product of the bounds of its parts.
+    The bound of a composition is the product of the bounds of its parts.
     """
     return _NormBounds(program).operator(let.values[0])
 
@@ -68,7 +68,7 @@ class _NormBounds:
                 return None
 
     def left(self, left: tree.Expression, stride: _Stride) -> float | None:
-        """Of `K *_s`, and of its adjoint, which has the same norm; so has `K *^s`. Or of a number."""
+        """The bound of `K *_s`, of its adjoint and of `K *^s`, which have the same norm; or of a number."""
         factor, entries = self.largest(left), self.given(left)
         if factor is not None or entries is None:
             return factor
@@ -78,7 +78,7 @@ class _NormBounds:
         return norm_of(entries, known) if len(known) == len(found) else None
 
     def given(self, kernel: tree.Expression) -> Entries | None:
-        """The numbers of a given kernel, if zeros or the map itself, seen periodically, lie around the map."""
+        """The numbers of a given kernel, unless it pads by `reflect` or `replicate`."""
         match kernel:
             case tree.Adjoint(tree.Symbol(name)) | tree.Symbol(name) if name in self.program.parameters:
                 declared = self.program.parameters[name]
@@ -113,7 +113,7 @@ class _NormBounds:
                 return None
 
     def is_centred(self, kernel: tree.Expression) -> bool:
-        """Whether the middle of a kernel stays where it is: sums add up what lies at the same place."""
+        """Whether the padding leaves the middle of a kernel at its pixel, so that kernels add up entry by entry."""
         symbol = kernel.kernel if isinstance(kernel, tree.Adjoint) else kernel
         declared = self.program.parameters.get(symbol.name) if isinstance(symbol, tree.Symbol) else None
         statement = None if declared is None else declared.statement
@@ -177,7 +177,7 @@ def _sum(parts: Sequence[Entries], factors: Sequence[float]) -> Entries:
 
 
 def norm_of(entries: Entries, strides: tuple[int, ...] = ()) -> float:
-    """The square root of max Σ |L̂|² / s², to rounding; Σ |entries| for a kernel that is too large to look through."""
+    """The square root of max Σ |L̂|² / s², up to rounding; Σ |entries| for a kernel that is too large to search."""
     dimension = len(next(iter(entries)))
     if dimension > 2:
         return math.fsum(map(abs, entries.values()))
@@ -192,7 +192,7 @@ def norm_of(entries: Entries, strides: tuple[int, ...] = ()) -> float:
     steps = [2 * math.pi / stride / count for stride, count in zip(strides, counts, strict=True)]
     places = [(steps[0] * row, steps[1] * column) for row in range(counts[0]) for column in range(counts[1])]
     heights = sorted(((_height(power, place), place) for place in places), reverse=True)
-    # So much higher than its nearest point can a peak be: the second derivatives are bounded.
+    # The second derivatives are bounded, and so is how much higher a peak can be than the nearest point.
     bend = sum(abs(part) * (wave[0] ** 2 + wave[1] ** 2) for wave, part in power.items())
     beyond = bend * (steps[0] ** 2 + steps[1] ** 2) / 8
     best = heights[0][0]
@@ -220,7 +220,7 @@ def _height(power: Mapping[tuple[int, int], float], place: tuple[float, float]) 
 
 
 def _climb(power: Mapping[tuple[int, int], float], place: tuple[float, float]) -> float:
-    """The peak that Newton's steps lead to, each shortened until it leads upwards."""
+    """The peak that Newton's method finds, with each step shortened until it leads upwards."""
     best = _height(power, place)
     while True:
         one = other = first = mixed = second = 0.0
@@ -255,5 +255,5 @@ def linear_fact(let: tree.Let, program: Program) -> str:
     if bound is None:
         return "linear"
     last = 10.0 ** (math.floor(math.log10(bound)) - 3) if bound else 1.0
-    # What rounding has added to a bound is not to make it larger by a digit.
+    # Rounding errors must not push a bound up to the next digit.
     return f"linear, ‖{format_symbol(let.symbol)}‖ ≤ {math.ceil(bound / last - 1e-6) * last:.6g}"

@@ -1,4 +1,4 @@
-"""Parameters that nothing trains: applied to zeros alone, or in terms that cancel."""
+"""Parameters that get no gradient: applied to zeros only, or in terms that cancel."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from cldfc.network.positions import Key
 from cldfc.ops import Add
 
 _MOST_TERMS = 64
-"""Of a longer sum the terms are not followed into what it adds up."""
+"""The most terms of an expanded sum; a longer one is not expanded."""
 
 _Terms = dict[int, int]
-"""Operations with whole factors, which add up to an operation."""
+"""Operations with integer factors, whose sum an operation is."""
 
 
 def find_untrained(graph: Graph) -> dict[Key, str]:
@@ -41,7 +41,7 @@ def _reach(graph: Graph) -> set[int]:
 
 
 def _expand_sums(graph: Graph) -> list[_Terms]:
-    """Each operation as a sum of others; one that adds nothing up is itself once."""
+    """Each operation as a sum of others; one that is not a sum is itself, once."""
     found: list[_Terms] = []
     for at, node in enumerate(graph.nodes()):
         found.append({at: 1})

@@ -30,9 +30,9 @@ def analyse(
 ) -> None:
     """Analyse linear operators and iterations with given kernels: norms, convergence factors, level by level.
 
-    ρ is the spectral radius of what one step makes of an error. Where an iteration applies an operator that is defined
-    by itself at the next level, such as a V-cycle, each level is analysed, also with the next one solved exactly.
-    Open sizes are the smallest of at least 15 that fit, unless --input states them.
+    ρ is the spectral radius of the map that takes the error before a step to the error after it. If an iteration
+    applies an operator that uses itself at the next level, such as a V-cycle, each level is analysed, too, as it is and
+    with the next level solved exactly. Open sizes are the smallest of at least 15 that fit, unless --input states them.
 
     Keys of --json: `operators`, each with name and norm_bound; `iterations`, each with name, index, first, last, shape,
     factor, is_stationary, reason; `cycles`, each with name, shape, factor, two_grids.
@@ -82,7 +82,7 @@ def _show(network: Compilation, operators: list[tree.Let], found: Convergence, s
         print_table(shown, {"operator": "text", "": "text"}, rows, gap=3)
     shown.print()
     if not found.iterations:
-        shown.print("no value is found step by step from others like it, so there is no iteration to analyse")
+        shown.print("no equation computes a value from earlier ones of its family, so there is no iteration to analyse")
         return
     rows = [[spelled(cell) for cell in _row(iteration)] for iteration in found.iterations]
     heads: dict[str, Column] = {"iteration": "text", "map": "word", spelled("ρ"): "figure", " ": "text"}

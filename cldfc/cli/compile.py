@@ -45,14 +45,14 @@ def compile_command(
         str,
         typer.Option(
             metavar="FORM",
-            help="`written`, as the spec has it; `simplified`, without needless work; `residual`, by Theorem 1; "
+            help="`written`, as in the spec; `simplified`, without needless work; `residual`, by Theorem 1; "
             "`auto`, the cheaper of the two.",
             autocompletion=one_of_words(*get_args(Form)),
         ),
     ] = "simplified",
     inference: Annotated[bool, switch("--inference", "Fold batch normalisations into kernels.")] = False,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trained weights; folded, they go beside the module.")
+        Path | None, typer.Option(metavar="FILE", help="Trained weights, to be folded and written beside the module.")
     ] = None,
     let: Lets = None,
     tie: Ties = None,

@@ -69,10 +69,10 @@ def derive(
     let: Lets = None,
     tie: Ties = None,
 ) -> None:
-    """Rewrite a spec in residual form: residuals instead of features.
+    """Rewrite a spec in residual form: an iteration in residuals instead of features.
 
-    With --normal, corrections take 𝒜ᵀ(f - 𝒜(u)) in place of f - 𝒜(u): another
-    network, in which 𝒜 may lead from one space to another.
+    With --normal, corrections are computed from 𝒜ᵀ(f - 𝒜(u)) in place of
+    f - 𝒜(u): another network, in which 𝒜 may lead from one space to another.
 
     Example: cldfc derive fbresnet -o fbresnet_residual.cldf
     """

@@ -57,7 +57,7 @@ def evaluate(
     trust_files: TrustFiles = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a trained run; its folder is all that is needed.
+    """Evaluate a trained run; only its folder is needed.
 
     Normalisations are folded into kernels where possible, for speed; this changes
     the last bits, and now and then the class of an image. If the accuracy is not

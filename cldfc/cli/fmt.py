@@ -52,7 +52,7 @@ def _format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
     if path != name and path == spec_path(name.as_posix()):
         raise UsageError(f"`{name}` comes with cldfc, and stays as it is", "name a file of your own")
     text = format_source(read_source(path), spelling)
-    # Bytes are compared, for a byte order mark and CRLF are no part of the text that was read.
+    # Bytes are compared, because a byte order mark and CRLF are not in the text that was read.
     changed = path.read_bytes() != text.encode()
     if changed and not check_only:
         write_file(path, text)

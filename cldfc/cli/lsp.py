@@ -11,8 +11,8 @@ from cldfc.diagnostics import UsageError
 
 def lsp(
     unicode: Annotated[bool, switch("--unicode", "Format and complete as `σ ∘ A@ℓ`; the default.")] = False,
-    ascii: Annotated[bool, switch("--ascii", "As `sigma . A@l`.")] = False,
-    latex: Annotated[bool, switch("--latex", r"As `\sigma \circ A^{\ell}`.")] = False,
+    ascii: Annotated[bool, switch("--ascii", "Format and complete as `sigma . A@l`.")] = False,
+    latex: Annotated[bool, switch("--latex", r"Format and complete as `\sigma \circ A^{\ell}`.")] = False,
 ) -> None:
     """Run the language server for editors, over standard input and output.
 

@@ -97,10 +97,10 @@ SpecPath = Annotated[Path, spec_argument("A .cldf file, or a name from `cldfc sp
 SpecPaths = Annotated[list[Path], spec_argument("One or more .cldf files, or names from `cldfc specs`.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)]
 Lets = Annotated[list[str] | None, typer.Option("--let", metavar="'x = …'", help="Override a `let` of the spec.")]
-Ties = Annotated[list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.")]
+Ties = Annotated[list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel, scalar or vector.")]
 Input = Annotated[
     str | None,
-    typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input; of one of several: f=C×H×W."),
+    typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input; f=C×H×W names one of several."),
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.")]
 

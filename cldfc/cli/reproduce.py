@@ -69,7 +69,7 @@ def reproduce(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            "--data-dir", metavar="DIR", help="Folder with the files of data sets; trains on those that are there."
+            "--data-dir", metavar="DIR", help="Folder with the files of data sets; train on those that are there."
         ),
     ] = None,
     download: Download = False,
@@ -78,7 +78,7 @@ def reproduce(
 ) -> None:
     """Rebuild a table of the paper: parameters and accuracies beside the printed ones.
 
-    Rows are trained with --data, --data-dir, --download or --miniature. An
+    Rows are trained only with --data, --data-dir, --download or --miniature. An
     interrupted run is resumed, a finished one is never trained again. Ctrl-C and
     SIGTERM save the state. Under torchrun the processes share the runs. If data,
     and so accuracies, are missing, the exit code is 2.

@@ -27,7 +27,7 @@ def show(
         typer.Option(
             "--width",
             metavar="WIDTH",
-            help="How wide the picture is: 17cm, or in mm, in, pt, px. Lines are broken so that no type is below 6 pt.",
+            help="Width of the picture, in cm, mm, in, pt or px; lines are broken so that no text is below 6 pt.",
         ),
     ] = None,
     full: Annotated[bool, switch("--full", "Draw every step; fold nothing.")] = False,
@@ -39,7 +39,8 @@ def show(
 ) -> None:
     """Draw a network: levels, steps, skip connections, shared kernels, what sharing saves.
 
-    Draws in the terminal, or into a file: a picture as wide as a column of a paper, or an .html page to zoom and fold.
+    Draws in the terminal, or to a file: a picture, as wide as a column of a paper if you like, or an .html page to zoom
+    and fold.
 
     Given two specs, draws the second and marks what differs from the first.
 

@@ -56,7 +56,7 @@ def train(
             metavar="NAME",
             help=f"{DATA_SETS}; or `folder:PATH` with images in class folders, `idx:PATH` with IDX files, "
             "`fake:C×H×W:CLASSES` with random images. "
-            "With --resume, where such images are now.",
+            "With --resume: where images of your own are now.",
             autocompletion=complete_data,
         ),
     ] = None,
@@ -86,7 +86,7 @@ def train(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Hold out this share of the training images, such as 0.1, for validation; it chooses the epoch.",
+            help="Hold out this share of the training images, such as 0.1, for validation, which chooses the epoch.",
         ),
     ] = None,
     patience: Annotated[
@@ -103,7 +103,7 @@ def train(
         str | None,
         typer.Option(
             metavar="WHEN",
-            help="Use torch.compile: `on`, `off`, or `auto`, the default: on CUDA, where it is measured to pay.",
+            help="Use torch.compile: `on`, `off`, or `auto`, the default: on CUDA, if measurements say that it pays.",
             autocompletion=one_of_words("auto", "on", "off"),
         ),
     ] = None,

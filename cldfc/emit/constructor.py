@@ -40,7 +40,7 @@ _DEFAULTS = {
 
 
 _AXES = {1: ("size",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
-"""What generated code calls something for each axis."""
+"""The names of one number for each axis in generated code."""
 
 
 def conv_lines(uses: set[str], dimension: int = 2) -> list[str]:
@@ -132,13 +132,13 @@ def _kernel(module: str, uses: set[str], padding: list[str]) -> list[str]:
 
 
 def _tail(uses: set[str]) -> list[str]:
-    """The rest of both."""
+    """The end of both functions: a bias of zeros, and the return."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
 
 
 def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
-    """What makes a kernel start otherwise than by He's rule."""
+    """The lines that initialise a kernel other than by He's rule."""
     if isinstance(operator, BatchNorm) and operator.fixed and operator.affine:
         return [f"freeze({module})"]
     if not isinstance(operator, Kernel):
@@ -238,7 +238,7 @@ def unpad_lines(dimension: int = 2) -> list[str]:
 
 
 def shared_norm_lines(dimension: int = 2) -> list[str]:
-    """`shared_norm`, for `bn@ℓ`. Statistics that several uses share would be those of none of them."""
+    """`shared_norm`, for `bn@ℓ`. Statistics shared by several uses would fit none of them."""
     return [
         *python.call(
             "def shared_norm",
@@ -285,7 +285,7 @@ def frozen_norm_lines(dimension: int = 2) -> list[str]:
 
 
 def unpool_lines(dimension: int = 2) -> list[str]:
-    """`unpool`: torch's own takes the places, which another pooling of the same map gives."""
+    """`unpool`: torch's own takes the places, which pooling the same map again gives."""
     return [
         *python.call("def unpool", ["x: torch.Tensor", "y: torch.Tensor", "size: int"], " -> torch.Tensor:", 0),
         '    """Each number of x where the largest of its window stands in y, zeros elsewhere."""',
@@ -367,7 +367,7 @@ class Constructor:
         return ["super().__init__()", *report, *tables, *starts, *parameters]
 
     def parameter_lines(self) -> list[str]:
-        """What makes the parameters."""
+        """The lines that make the parameters."""
         several = [name for name in self.names.members if name not in self.names.single]
         lines = [f"self.{self.names.attribute(name)} = nn.{self.container(name)}()" for name in several]
         lines += self.declare(self.items, (), 2)
@@ -377,7 +377,7 @@ class Constructor:
         return [*lines, *(line for keys in alone.values() for line in self.make_alone(keys[0][0], keys))]
 
     def made_alike(self, key: Key) -> Hashable:
-        """What parameters that are made by one line have in common."""
+        """What all parameters that one line makes have in common."""
         has_bias = self.names.graph.parameters[key].sizes.get("bias", 0)
         return key[0], len(key[1]), self.ownership.made_for[key], has_bias
 

@@ -41,12 +41,12 @@ from cldfc.syntax.spelling import ascii_name
 
 _ARGUMENT = "x"
 _NEEDED = (*SIDES[3], *PADDINGS[3], "groups", "dilation", "bias")
-"""What a function that is called in place of a kernel's module is given."""
+"""Arguments of a function that is called in place of a kernel's module."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """The steps of an equation that one use of a named operator gives, and the value that it is applied to."""
+    """The steps of an equation that come from one use of a named operator, and the value that it is applied to."""
 
     site: Site
     call: Call
@@ -84,7 +84,7 @@ class _Region:
 
 
 def _as_called(step: Step) -> Hashable:
-    """What a step does, as its call says it: a module knows its stride and how many numbers it gives."""
+    """What a step does, except what its module alone knows: a stride, the number of outputs."""
     if step.use is None:
         return step.operator
     return type(step.operator), step.operator.torch([_ARGUMENT for _ in step.operands], "module")
@@ -274,7 +274,7 @@ def _among(
 def _regions_of(site: Site) -> list[_Region]:
     """The uses of named operators in an equation that could be calls.
 
-    An equation that draws at random is left alone, for its draws keep their order.
+    An equation that draws random numbers is left alone, because their order must not change.
     """
     template = site.leaf.template
     if any(not step.operator.repeatable and step.use is None for step in template.steps):
@@ -288,7 +288,7 @@ def _regions_of(site: Site) -> list[_Region]:
 
 
 def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
-    """These steps as a use of a named operator, if they are all of it, and more than a kernel alone or none."""
+    """These steps as a use of a named operator, if they are all of it, a kernel and something else among them."""
     template = site.leaf.template
     steps = [template.steps[place] for place in at]
     if any(one.is_recursive for step in steps if step.call for one in step.call.chain()):
@@ -357,7 +357,7 @@ class Forward:
         self.signature = SignatureWriter(names)
 
     def lines(self) -> list[str]:
-        """What inputs must be like, the equations in the loops of the network, and several outputs together."""
+        """Checks of the inputs, the equations in the loops of the network, and the return of several outputs."""
         equations = self.equations()
         return [*self.signature.checks(), *equations, *self.signature.result()]
 
@@ -501,7 +501,7 @@ class Forward:
         return self.names.locals.name((id(site.leaf), at), f"{verb}_{name}")
 
     def told_as(self, site: Site, at: int) -> str:
-        """The key under which an iteration is told of: `"u.1"`, or `"u.1#2"` for the second of one equation."""
+        """The key of an iteration in `fixed_points`: `"u.1"`, or `"u.1#2"` for the second of one equation."""
         template = site.leaf.template
         left = tuple(position.substitute(site.leaf.binding()) for position in template.left)
         number = 1 + sum(isinstance(step.operator, Iterated) for step in template.steps[:at])
@@ -510,7 +510,7 @@ class Forward:
         return f'{prefix}"{family}{"." * bool(tag)}{tag}{f"#{number}" * (number > 1)}"'
 
     def beyond(self, site: Site, at: int) -> str:
-        """How far an adjoint's result goes beyond the least, which may differ from turn to turn."""
+        """By how much an adjoint's result exceeds the smallest possible one, which may differ from turn to turn."""
         samples: list[tuple[Turn, tuple[int, ...]]] = []
         for turn in turns(site.route):
             number = self.number_at(site, turn)

@@ -137,7 +137,7 @@ def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> 
 
 
 def _works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ...]]]) -> bool:
-    """Whether no read meets a value that another has replaced."""
+    """Whether no read finds its value overwritten by another."""
     held: dict[tuple[int, ...], tuple[int, ...]] = {}
     for is_write, indices in accesses:
         slot = tuple(indices[place] for place in choice)
@@ -149,7 +149,7 @@ def _works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ..
 
 
 def input_is_done(instances: Sequence[Instance], input: str) -> bool:
-    """Whether nothing reads the input once a value of the family of its name is there."""
+    """Whether nothing reads the input once a value of the family with its name exists."""
     written = False
     for instance in instances:
         if written and (input, ()) in _reads(instance):
@@ -162,9 +162,8 @@ def input_is_done(instances: Sequence[Instance], input: str) -> bool:
 class History:
     """A family in a variable for its newest value, and others for those before: `u`, `u_old`, `u_old_2`.
 
-    `shifts` says how many of them each equation moves on before it writes, `ages` how old a value each of its reads
-    means. Equations are known by the id of their leaf. More values than a few are a tuple of this `length`, the newest
-    first.
+    `shifts` says how many of them an equation moves on before it writes, `ages` how old the value of each of its reads
+    is; the keys are ids of leaves. Many values are kept in a tuple of this `length`, the newest first.
     """
 
     shifts: dict[int, int]
@@ -179,7 +178,7 @@ _MOST_PASSES = 12
 
 
 def find_histories(leaves: Sequence[Leaf], instances: Sequence[Instance], slots: Slots) -> dict[Family, History]:
-    """Those families that would need a dictionary, but are read no further back than some variables reach.
+    """The families that would need a dictionary, but are read only as far back as a few variables reach.
 
     Leaves and instances come in the order of their execution.
     """
@@ -205,11 +204,11 @@ _Access = tuple[int, Positions | None, tuple[int, ...]]
 
 
 def _find_history(accesses: Sequence[_Access]) -> History | None:
-    """How a family lives in a few variables; None where they would not do.
+    """How a family is kept in a few variables; None if they would not do.
 
-    Older values than the last but one are for the family's own recurrence; elsewhere a dictionary reads better.
-    An equation moves on as many values as any of its turns needs to. That changes what later turns find, so the
-    computation is played through until nothing changes.
+    Values older than the last but one are only for the family's own recurrence; elsewhere a dictionary is easier to
+    read. An equation moves on as many values as any of its turns needs. That changes what later turns find, so the
+    computation is simulated until nothing changes.
     """
     writers = {leaf for leaf, positions, _ in accesses if positions is None}
     last_read = {indices: at for at, (_, positions, indices) in enumerate(accesses) if positions is not None}
@@ -241,9 +240,9 @@ def _find_history(accesses: Sequence[_Access]) -> History | None:
 
 
 def _find_tuple(accesses: Sequence[_Access]) -> History | None:
-    """How a family lives in a tuple of its newest values.
+    """How a family is kept in a tuple of its newest values.
 
-    None where a read is not always equally old, or where no read goes back far enough for one.
+    None if the value of some read is not always equally old, or if no read goes back far enough to need a tuple.
     """
     numbers: dict[tuple[int, ...], int] = {}
     ages: dict[tuple[int, Positions], int] = {}

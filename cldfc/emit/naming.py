@@ -86,7 +86,7 @@ def places_of(items: Sequence[Item]) -> list[ParameterUse]:
 
 
 def _statistics_of(operator: Operator) -> Statistics | None:
-    """What each use of a shared normalisation has for itself."""
+    """The statistics that each use of a shared normalisation has for itself."""
     return operator.statistics() if isinstance(operator, SharedBatchNorm) else None
 
 
@@ -152,7 +152,7 @@ def _input_sizes(
 ) -> list[tuple[Key, str]]:
     """The sizes that the input's channels give; none if something else depends on them.
 
-    They reach as far as the first kernels, through what leaves channels apart.
+    These are the sizes up to the first kernels, through operators that treat channels separately.
     """
     reached, found = [0], dict[tuple[Key, str], None]()
     for at in reached:
@@ -186,7 +186,7 @@ def _defines_another(name: str, instance: Instance) -> bool:
 
 
 class NotFree(Exception):
-    """A line makes parameters of which an argument gives the sizes of some, or `forward` needs the size."""
+    """An argument gives a size to only some of the parameters that a line makes, or `forward` needs that size."""
 
 
 class Naming:
@@ -328,7 +328,7 @@ class Naming:
         return names.pop() if names else None
 
     def formula(self, place: ParameterUse, name: str) -> Formula | None:
-        """What the spec says of a size, over the loop variables of a place."""
+        """The spec's formula for a size, over the loop variables of a place."""
         declaration = self.graph.program.parameters.get(place.name)
         if declaration is None or declaration.cases or name not in declaration.attributes:
             return None
@@ -341,7 +341,7 @@ class Naming:
         return text[1:-1] if text.startswith("(") else text
 
     def loop(self, loop: ForLoop, body: list[str], rest: list[str]) -> list[str]:
-        """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
+        """A loop over its body; `rest` is guarded, because the last turn leaves it out."""
         variable = loop_name(loop.variable)
         sign = "<" if loop.step > 0 else ">"
         guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *python.indent(rest)] if rest else []

@@ -17,7 +17,7 @@ class Identifiers:
         self.given: dict[object, str] = {}
 
     def keep(self, names: Iterable[str]) -> None:
-        """Give each of these names to what is called so, unless it is taken, whatever asks first."""
+        """Reserve each of these names, unless it is taken, for the thing of that name, whatever asks first."""
         free = {name: ascii_name(name) for name in names}
         self.given.update((n, own) for n, own in free.items() if own not in self.taken and not keyword.iskeyword(own))
         self.taken.update(self.given[name] for name in free if name in self.given)
@@ -39,7 +39,7 @@ class Identifiers:
 
 
 def snake_case(name: str) -> str:
-    """The Python name of a variable or a method; attributes keep the spec's capitals, for state dicts are loaded."""
+    """The Python name of a variable or a method; attributes keep the spec's capitals, as state dicts have them."""
     return ascii_name(name).lower()
 
 
@@ -98,7 +98,7 @@ def breakable(line: str, depth: int) -> list[str]:
 
 
 def _last_opening(text: str) -> int:
-    """Where the brackets open that the text ends in; -1 where it does not."""
+    """Where the bracket opens that closes at the end of the text; -1 if none does."""
     open_at = list[int]()
     last = -1
     for match in re.finditer(r'"[^"]*"|[()\[\]{}]', text):

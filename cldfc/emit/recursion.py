@@ -1,4 +1,4 @@
-"""Operators that are defined by themselves, as methods that call themselves: `def m(self, x, level)`."""
+"""Recursive operators, as methods that call themselves: `def m(self, x, level)`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class NodeAt(Protocol):
 
 
 class _NoMethod(Exception):
-    """What such an operator does differs from use to use in a way that no method has."""
+    """A recursive operator differs from use to use in a way that no method can express."""
 
 
 @dataclass(eq=False)
 class Visit:
-    """One use of an operator that is defined by itself, with the uses of such operators inside it.
+    """One use of a recursive operator, with the uses of such operators inside it.
 
-    `own` are the steps of it alone, `steps` those inside it, too. `arguments` are what it is applied to, in the order
-    in which it reads them.
+    `own` are its own steps, `steps` also those of the uses inside it. `arguments` are what it is applied to, in the
+    order in which it reads them.
     """
 
     site: Site
@@ -93,7 +93,7 @@ def _meaning(operand: Operand) -> Hashable:
 
 
 def _visits_of(site: Site) -> list[Visit]:
-    """The uses in an equation that stand in no other, with those inside them. Raises _NoMethod."""
+    """The outermost uses in an equation, with those inside them. Raises _NoMethod."""
     template = site.leaf.template
     members: dict[Call, list[int]] = {}
     for at, step in enumerate(template.steps):
@@ -129,7 +129,7 @@ def _visits_of(site: Site) -> list[Visit]:
 
 @dataclass
 class _MethodCase:
-    """What an operator does for some of its indices: the uses for which it does that."""
+    """A branch of a method: the uses for which an operator does the same, at some of its indices."""
 
     visits: list[Visit]
     tags: set[tuple[int, ...]]
@@ -152,14 +152,14 @@ class _Recursion:
 
 @dataclass
 class Recursions:
-    """The methods of a network's operators that are defined by themselves; none where one of them has no method."""
+    """The methods of a network's recursive operators; none if one of them cannot be a method."""
 
     names: Naming
     ownership: Ownership
     place_at: Mapping[tuple[int, int], ParameterUse]
     node_at: NodeAt
     uses: dict[int, list[Visit]] = field(default_factory=dict[int, list[Visit]])
-    """Of each equation, by the `id` of its leaf, the uses that stand in no other."""
+    """The outermost uses of each equation, by the `id` of its leaf."""
     found: dict[str, _Recursion] = field(default_factory=dict[str, _Recursion])
 
     def find(self, sites: Sequence[Site]) -> None:

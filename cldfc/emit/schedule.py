@@ -63,9 +63,9 @@ class _LoopNumber:
     declared: Position | None = None
 
     def laws(self, variable: str, turn: int, slope: Fraction) -> list[Position]:
-        """What the number may be in every turn of a loop, given one of them; the first that fits is taken.
+        """Candidates for the number in all turns of a loop, from one of them; the first that fits is taken.
 
-        `slope` is by how much it goes up with the variable, where that may be by 2, or by a half.
+        `slope` is by how much it grows with the variable, which may be by 2, or by a half.
         """
         laws = self.simple_laws(variable, turn)
         if slope <= 0 or slope == 1:
@@ -141,7 +141,7 @@ class _Repeat:
         return self.turns * len(self.group) + self.tail
 
     def is_regular(self) -> bool:
-        """Not a single turn and the start of a second, of equations that a rewrite has changed for the first."""
+        """False for one turn and the start of a second, if a rewrite has changed the equations of the first."""
         return self.turns > 1 or not any(isinstance(i, Leaf) and i.template.is_rewritten for i in self.group)
 
     def loop(self) -> ForLoop:
@@ -299,7 +299,7 @@ def _go_on(
 ) -> bool:
     """Whether an item can be the next turn of another; its columns have its numbers then.
 
-    Bounds that follow no law are a table for each level, but none for each step: that would grow with the steps.
+    Bounds that follow no law become a table with an entry for each level, but not for each step: that would grow.
     """
     values = [number.value for number in numbers]
     laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
@@ -413,7 +413,7 @@ def _next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> st
 
 
 def _loops_of_none(items: list[Item]) -> Iterator[Item]:
-    """A loop without turns where a level has only the step before it, when other levels have one there."""
+    """An empty loop where a level has only the step before it, if other levels have a loop there."""
     known: dict[tuple[int, str], ForLoop] = {}
     for before, item in pairwise(items):
         if isinstance(before, Leaf) and isinstance(item, ForLoop) and isinstance(inner := item.body[0], Leaf):
@@ -439,12 +439,12 @@ def _goes_on(item: Item | None, leaf: Leaf) -> bool:
 
 
 def _equation(leaf: Leaf) -> tuple[int, str]:
-    """The equation of a leaf, however a rewrite has changed it; terms of its reductions are none of it."""
+    """The equation of a leaf, however a rewrite has changed it; the terms of its reductions are other equations."""
     return id(leaf.template.statement), leaf.template.family
 
 
 def _drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
-    """The items without loops that never turn."""
+    """The items without empty loops."""
     kept: list[Item] = []
     for item in items:
         if isinstance(item, Leaf):

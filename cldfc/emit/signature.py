@@ -1,4 +1,4 @@
-"""What `forward` is given and gives back, and what it asks of the sizes of its inputs."""
+"""The arguments and results of `forward`, and its checks of the sizes of its inputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _output_fields(program: Program) -> list[str]:
 
 
 def outputs_class(program: Program) -> list[str]:
-    """The class of what `forward` gives, where that are several tensors."""
+    """The class of what `forward` returns, if that is several tensors."""
     if len(program.outputs) == 1:
         return []
     members = (f"{name}: torch.Tensor" for name in _output_fields(program))
@@ -110,7 +110,7 @@ class SignatureWriter:
     # The end
 
     def result(self) -> list[str]:
-        """What returns several outputs."""
+        """The lines that return several outputs."""
         program = self.graph.program
         values = [
             self.names.variable(name, ()) + "[:, None]" * (not self.graph.shape((name, tag)))
@@ -185,7 +185,7 @@ class SignatureWriter:
         return [*counts, *lines, *shapes, *sizes]
 
     def count(self, family: InputFamily) -> list[str]:
-        """What is asked of an input beside the sizes of its maps, and what makes a number of a vector of one."""
+        """The checks of an input, except of the sizes of its maps; and a number made of a vector of one."""
         name, lines = self.names.locals.given[family.name, family.arity], list[str]()
         is_sequence, is_number = family.kind == "steps", not any(family.shapes.values())
         if family.kind and (family.is_map or not is_sequence):
@@ -205,7 +205,7 @@ class SignatureWriter:
         return lines
 
     def variables(self) -> tuple[dict[tuple[str, ...], str], list[str]]:
-        """What says each open size, by the first input that has it; and what other inputs must be like."""
+        """The expression for each open size, from the first input that has it, and the checks of the other inputs."""
         given, shapes = dict[tuple[str, ...], str](), list[str]()
         known: set[str] = set()
         for key in self.given_tensors():
@@ -234,7 +234,7 @@ class SignatureWriter:
         return given, shapes
 
     def given_tensors(self) -> Iterable[Key]:
-        """The inputs that are tensors of their own: of a sequence, which is one, the first."""
+        """The inputs that are separate tensors; the first member of a sequence stands for its one tensor."""
         for family in self.graph.program.inputs:
             yield from family.keys[:1] if family.kind == "steps" else family.keys
 
@@ -245,7 +245,7 @@ class SignatureWriter:
         return f"{name}[{family.keys.index(key)}]" if family.kind == "levels" else name
 
     def check(self, name: str) -> list[str]:
-        """What is asked of one open size, by the first level that asks it."""
+        """The checks of one open size, each for the first level that needs it."""
         needs, least = dict[int, str](), 1
         for key, size in self.sizes_with(name):
             factor = dict(size.terms)[name]
@@ -262,7 +262,7 @@ class SignatureWriter:
         return [*python.call("check_size", [f'"{name}"', self.names.open_sizes[name], table, *more], "", 2), *margins]
 
     def margins(self, name: str, least: int) -> list[str]:
-        """What the padding of the kernels asks of an open size, where that is more than is asked otherwise."""
+        """The checks of an open size that the padding of kernels needs, beyond the others."""
         graph, place = self.graph.as_written, ""
         for number, instance in enumerate(graph.instances):
             for at in graph.members[number]:

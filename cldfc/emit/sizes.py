@@ -23,7 +23,7 @@ _PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "
 
 
 def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
-    """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
+    """The formula in Python, if that computes the number of each sample; decimal numbers up to rounding."""
     leaf = formula.leaf
     is_computed = isinstance(leaf, Position) and (isinstance(leaf.base, Lookup) or not leaf.is_shifted)
     if formula.sign == "+" and not formula.operands and not is_computed:
@@ -224,9 +224,9 @@ class Sizes:
         )
 
     def fit_running(self, name: str, samples: Sequence[Sample], others: Mapping[str, Sequence[Sample]]) -> str | None:
-        """A variable that each turn sets for the next, where such a rule gives the value; `others` have texts already.
+        """A variable that each turn sets for the next, if such a rule gives the value; `others` have texts already.
 
-        What sets it stands in `updates`, until they are taken.
+        The line that sets it stays in `updates` until it is taken.
         """
         if len(samples) <= _FEW or not all(isinstance(value, int) for _, value in samples):
             return None

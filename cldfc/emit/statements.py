@@ -136,8 +136,8 @@ def write_equation(
 ) -> list[str]:
     """The lines that compute an equation; the last assigns to, or returns, what `target` says.
 
-    The results of the steps in `held` get a line of their own. From a line that is too long, a part gets one, until
-    all of them fit.
+    The results of the steps in `held` get a line of their own. So do parts of lines that are too long, until all lines
+    fit.
     """
     held = _kept_results(template) | _captured(template) | set(held)
     split: set[int] = set()
@@ -159,7 +159,7 @@ def _broken(line: str, depth: int) -> list[str]:
 def gather_iterations(template: Template) -> tuple[Template, list[int]]:
     """An equation in which all that does not depend on an unknown comes before it, and the number that each step had.
 
-    What stands between an unknown and what finds it is a function then, which its iterations call.
+    The steps between an unknown and its fixed point then become the function that the iteration calls.
     """
     order = list(range(len(template.steps)))
     for unknown, end in _iterations(template):
@@ -191,7 +191,7 @@ def _iterations(template: Template) -> list[tuple[int, int]]:
 
 
 def _captured(template: Template) -> set[int]:
-    """The steps whose results get a line of their own for iterations: those that one reads, and what one gives."""
+    """The steps whose results get a line of their own for iterations: what an iteration reads, and its result."""
     found: set[int] = set()
     for unknown, end in _iterations(template):
         found.add(end)
@@ -212,7 +212,7 @@ def _kept_results(template: Template) -> set[int]:
 
 
 def _leaves_recursion(step: Step, reader: Step) -> bool:
-    """Whether a result is that of an operator which is defined by itself: such nest without bound."""
+    """Whether a result is that of a recursive operator: these nest without bound."""
     own = [call for call in step.call.chain() if call.is_recursive] if step.call else []
     return bool(own) and (reader.call is None or own[-1] not in reader.call.chain())
 

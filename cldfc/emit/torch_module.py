@@ -35,8 +35,8 @@ def emit_module(graph: Graph, *remarks: str) -> str:
 def _class_lines(graph: Graph) -> list[str]:
     """The class of a network: `forward` in its loops, `__init__` in those of the network as it is written.
 
-    A rewrite then has the parameters of the network as written, drawn in the same order. `forward` is worked out
-    first, for it decides which tables are attributes.
+    So a rewrite has the parameters of the network as written, drawn in the same order. `forward` is worked out first,
+    because it decides which tables are attributes.
     """
     graph, items = arrange(graph)
     execution = execute(graph, items)

@@ -200,9 +200,9 @@ def _split_shift(expression: tree.Expression) -> tuple[tree.Symbol | None, int]:
 
 @dataclass
 class Constants(Numbers):
-    """Constants, ranges and the cases of declarations, worked out when they are first asked for.
+    """Constants, ranges and the cases of declarations, computed when they are first needed.
 
-    Declarations that need themselves are in `problems.broken` by then (`order`).
+    Declarations that depend on themselves are in `problems.broken` by then (`check_order`).
     """
 
     known: dict[str, Constant | None] = field(default_factory=dict[str, "Constant | None"])
@@ -319,7 +319,7 @@ class Constants(Numbers):
         return None if own is None else self.number(let.values[own.index((at,))])
 
     def listed_tags(self, case: Case, let: tree.Let | tree.Scalar) -> list[tuple[int, ...]] | None:
-        """The tags for which a declaration has a value each; None if there are more or fewer, which is reported."""
+        """The tags for which a declaration lists values; None if it lists more or fewer, which is reported."""
         own = list(self.tags_of(case))
         if len(own) == len(let.values):
             return own
@@ -329,7 +329,7 @@ class Constants(Numbers):
         return self.problems.report("E0502", message, place, found, help)
 
     def table_of_case(self, case: Case, scalar: tree.Scalar) -> Constant | None:
-        """The initial values that one of several declarations lists; between its tags the first stands, never read."""
+        """The initial values that one of several declarations lists; gaps between its tags are never read."""
         if len(scalar.symbol.tag) != 1:
             why = f"`{scalar.symbol.name}` has several indices and values"
             return self.refuse(scalar.symbol.span, why, "write one value, or a formula")
@@ -380,7 +380,7 @@ class Constants(Numbers):
     # Several declarations of one name
 
     def cases(self, name: str) -> tuple[Case, ...]:
-        """The declarations of a name that has several, or one that holds for some tags alone; else none."""
+        """All declarations of a name, if it has several, or one that holds only for some tags; otherwise none."""
         if name not in self.known_cases:
             self.known_cases[name] = ()
             members = self.names.members.get(name, ())
@@ -431,7 +431,7 @@ class Constants(Numbers):
                 continue
 
     def report_overlap(self, cases: tuple[Case, ...]) -> bool:
-        """Report, and say whether there is, a tag for which two declarations hold, and neither has more numbers."""
+        """Whether two declarations with equally many numbers hold for one tag, which is reported."""
         for case in cases:
             if all(other is case or other.numbers != case.numbers for other in cases):
                 continue
@@ -443,7 +443,7 @@ class Constants(Numbers):
         return False
 
     def report_kinds(self, cases: tuple[Case, ...]) -> bool:
-        """Report, and say whether there are, declarations of one name that are not of one kind."""
+        """Whether the declarations of one name are of different kinds, which is reported."""
         kinds = [(case, kind) for case in cases if (kind := self.kind_of_case(case)) is not None]
         other = next(((case, kind) for case, kind in kinds if kind != kinds[0][1]), None)
         if other is None:
@@ -491,7 +491,7 @@ _Ordered = tree.Let | tree.Range | tree.Scalar
 
 @dataclass
 class _Order:
-    """A walk along what each declaration mentions, with a stack of its own, for chains may be long."""
+    """A walk along what each declaration mentions, with an explicit stack, because chains may be long."""
 
     names: Names
     problems: Problems
@@ -545,7 +545,7 @@ class _Order:
         self.problems.broken.add(name)
 
     def is_recursion(self, circle: Sequence[str]) -> bool:
-        """Whether operators are defined by themselves at other indices, with a case that may end that."""
+        """Whether a circle of operators is a recursion over other indices, with a case that may end it."""
         statements = [statement for name in circle for statement in self.names.statements_of(name)]
         if self.names.members.keys().isdisjoint(circle) or not all(isinstance(s, tree.Let) for s in statements):
             return False

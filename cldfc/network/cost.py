@@ -38,11 +38,11 @@ class _Memory:
 
 
 def _kept_by_operation(graph: Graph) -> list[_Memory]:
-    """What each operation is the first to keep for the backward pass; in training, in float32, on the CPU.
+    """What each operation is the first to keep for the backward pass of training, in float32 on the CPU.
 
-    That is what PyTorch's autograd saves, parameters and running statistics apart. A tensor that several
-    operations keep is there once, and so is one that has several shapes. What depends on no parameter has no gradient.
-    Of a kernel with `circular`, `reflect` or `replicate`, what torch keeps of the padded map is left out.
+    That is what PyTorch's autograd saves, except parameters and running statistics. A tensor that several operations
+    keep counts once, whatever its shape in each. What depends on no parameter has no gradient. The padded map that
+    torch keeps for a kernel with `circular`, `reflect` or `replicate` is left out.
     """
     tensors: list[int] = []
     trained: list[bool] = []

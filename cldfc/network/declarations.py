@@ -115,7 +115,7 @@ def _is_another_case(statement: TaggedStatement, names: Names, name: str) -> boo
 
 
 def _settle_members(names: Names) -> None:
-    """Of several declarations the most general one speaks for the name; one that holds for all tags is alone."""
+    """Let the most general of several declarations stand for the name; one that holds for all tags stands alone."""
 
     def is_index(index: tree.Index) -> bool:
         return isinstance(names.declared.get(index.name or ""), tree.Range) and index.at is None
@@ -180,7 +180,7 @@ def _report_double_ends(names: Names) -> None:
 
 
 def _is_other_family(earlier: DeclaringStatement, left: tree.Symbol) -> bool:
-    """Whether an equation defines values beside an input: `f@ℓ` is another thing than the input `f`."""
+    """Whether an equation defines a family that only shares its name with an input: `f@ℓ` beside the input `f`."""
     return isinstance(earlier, tree.InputStatement) and len(earlier.symbol.tag) != len(left.tag)
 
 
@@ -228,7 +228,7 @@ def _resolve_parameter(
 def _resolve_family(
     name: str, general: tree.KernelStatement | tree.Scalar, cases: Sequence[Case], tags: Tags
 ) -> Declaration | None:
-    """Several declarations of one name: what one of them says of a kernel, all do."""
+    """Several declarations of one name: an attribute that one of them states, all have, if need be by default."""
     found: list[Declaration] = []
     for case in cases:
         assert isinstance(case.statement, tree.KernelStatement | tree.Scalar)
@@ -256,7 +256,7 @@ _CUSTOMARY = {"groups": 1, "dilation": 1, "bias": 0}
 
 
 def _completed(declaration: Declaration, said: Set[str]) -> dict[str, Attribute]:
-    """What a kernel says, and what it need not say and others of its name do."""
+    """The attributes that a kernel states, and the defaults of those that only others of its name state."""
     span = declaration.statement.symbol.span
     customary = {
         key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said & _CUSTOMARY.keys()
@@ -312,7 +312,7 @@ def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags)
 
 
 def _report_dimensions(kernel: tree.KernelStatement, names: Names) -> bool:
-    """Report, and say whether there is, a size or a padding for other axes than the network has."""
+    """Whether a size or a padding is for other axes than the network has, which is reported."""
     dimension, count = names.dimension, len(kernel.sizes)
     if count != dimension:
         first = kernel.sizes[0].span.text
@@ -393,7 +393,7 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
     if [[len(row) for row in plane] for plane in planes] != [[width] * height] * depth:
         given, wanted = _describe_numbers(planes), f"{width} numbers"
         if len(size) > 1:
-            wanted = f"{height} rows of {wanted}, separated by `;`"
+            wanted = f"{height} rows of {wanted}, separated by `;`" if height > 1 else f"1 row of {wanted}"
         if len(size) > 2:
             wanted = f"{depth} planes, separated by `;;`, of {wanted}"
         own = "×".join(map(str, size)) if len(size) > 1 else f"of size {width}"
@@ -602,11 +602,11 @@ class _Renaming:
 
     @property
     def open(self) -> int:
-        """How many of its indices are not numbers: of two that speak of a parameter the one with more numbers holds."""
+        """How many of its indices are not numbers: of two that apply to a parameter the one with more numbers wins."""
         return sum(position.base is not None for position in self.old)
 
     def apply(self, use: Use) -> Use | None:
-        """A use under its new name; None where this speaks of others."""
+        """A use under its new name; None if this `rename` is about others."""
         found: dict[str, Position] = {}
         for wanted, given in zip(self.old, use.positions, strict=True):
             if isinstance(wanted.base, str):
@@ -622,7 +622,7 @@ class _Renaming:
 def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
     """The equations with their parameters under the names that `rename` statements give.
 
-    A `rename` of what is not there says nothing: another `let σ` may have left a normalisation out.
+    A `rename` of what does not exist is ignored: another `let σ` may have removed a normalisation.
     """
     found: dict[tuple[str, int], list[_Renaming]] = {}
     for renaming in sorted(_resolve_renames(words), key=lambda renaming: renaming.open):
@@ -697,7 +697,7 @@ def _resolve_renames(words: Words) -> list[_Renaming]:
 
 
 def check_renamed(expansion: Expansion, problems: Problems) -> None:
-    """Report where a new name would make one parameter of two. Raises CldfError then: nothing else can be said."""
+    """Report where a new name would merge two parameters. Raises CldfError then, because nothing else can be said."""
     renames = {s.new.name: s for s in expansion.program.spec.statements if isinstance(s, tree.Rename)}
     seen: dict[Key, tuple[object, int, int]] = {}
     for operation in expansion.operations:

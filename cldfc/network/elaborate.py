@@ -108,7 +108,7 @@ def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator],
             given[cast(tree.Symbol, setting.value).name] = 1
             continue
         if setting.upper is not None:
-            message = f"channels are taken of a value, and `{symbol.name}` is an operator"
+            message = f"only a value has channels to take, and `{symbol.name}` is an operator"
             help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
             return constants.problems.report("E0507", message, setting.span, "not expected here", help)
         if _word_of(setting) == "fixed" and "fixed" not in work.words.names.declared:
@@ -214,7 +214,7 @@ def _share(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value
     """`softmax(j = 0..i : a@i,j)` at j: exp of a@i,j minus the logarithm of the sum of all such powers."""
     name, body = reduction.name, reduction.body
     if name not in scope.values:
-        message = f"`{name}` has no value here: `softmax` over an index gives its share to one value of it"
+        message = f"`{name}` has no value here: `softmax` over an index gives the weight of one value of it"
         help = (
             f"write it inside a sum over `{name}`, as in `sum({name} = 0..4 : softmax({name} = 0..4 : a@{name}) * …)`"
         )
@@ -283,7 +283,7 @@ def _unroll(work: Elaboration, reduction: tree.Reduction, operand: _Value | None
 
 
 def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
-    """The tag that says the level of `concat(j = 0..ν : x@ℓ,j)`: the first in its body that the index stands in."""
+    """The tag that says the level of `concat(j = 0..ν : x@ℓ,j)`: the first in its body that contains the index."""
     symbols = [found for found in mentions(reduction.body) if isinstance(found, tree.Symbol)]
     own = (symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag))
     return next((tag for tag in own if len(tag) > 1), ())
@@ -327,12 +327,12 @@ def _find_value(work: Elaboration, fix: tree.Fix, scope: Scope) -> _Value | None
 _Value = int | Read
 
 _MOST_SHOWN = 5
-"""Uses of an operator inside itself that a message names."""
+"""How many uses of an operator inside itself a message names."""
 
 
 class SplitTurns(Exception):
-    """An operator, or a kernel, that is another one for some choices of the index names: the equation is read again
-    for each group of them."""
+    """An operator or a kernel is not the same for all choices of the index names: the equation is read again for each
+    group of choices."""
 
     def __init__(self, groups: list[list[Binding]]) -> None:
         super().__init__()
@@ -340,7 +340,7 @@ class SplitTurns(Exception):
 
 
 def read_cases(start: Callable[[list[Binding] | None], Elaboration], read: Callable[[Elaboration], None]) -> None:
-    """Elaborate an expression, once for each group of choices for which its operators have other declarations."""
+    """Elaborate an expression, once for each group of choices for which its operators have the same declarations."""
     waiting: list[list[Binding] | None] = [None]
     while waiting:
         turns = waiting.pop()
@@ -352,7 +352,7 @@ def read_cases(start: Callable[[list[Binding] | None], Elaboration], read: Calla
 
 
 def _mode(declaration: Declaration) -> str:
-    """What stands around a map where the kernel reaches beyond it."""
+    """How a map is padded where the kernel reaches beyond it."""
     kernel = declaration.statement
     boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
     return boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
@@ -366,7 +366,7 @@ def _is_zero(expression: tree.Expression) -> bool:
 class Elaboration:
     """The steps of one equation, as they are found; None stands for what is wrong and reported.
 
-    The body of an operator is elaborated by itself to be checked; others in it are not expanded then.
+    The body of an operator is also elaborated by itself, as a check; operators in it are then not expanded.
     """
 
     words: Words
@@ -380,7 +380,7 @@ class Elaboration:
     call: Call | None = None
     """The use of a named operator that is being elaborated."""
     known_calls: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
-    """What operators that are defined by themselves give: without this, each level could double the work."""
+    """Results of recursive operators: without this cache each level could double the work."""
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
@@ -389,15 +389,15 @@ class Elaboration:
     turns: list[Binding] | None = None
     """For which choices of its index names it is read; None: for all."""
     outer: Elaboration | None = None
-    """The equation that it is a reduction's terms of."""
+    """The equation with the reduction, if these are its terms."""
     lacks: Use | None = None
     formulas: dict[int, Formula] = field(default_factory=dict[int, Formula])
-    """Those of settings and strides, by the expression that gives them."""
+    """Formulas of settings and strides, by the identity of the expression."""
     terms: list[Template] = field(default_factory=list[Template])
     """The terms of its reductions, as equations of their own."""
 
     def template(self, result: _Value | None) -> Template | None:
-        """The equation, once its value is known; what is wrong, and reported, has none."""
+        """The equation, once its value is known; None if it is wrong, which was reported."""
         if self.statement is None or (result is None and self.outer is not None and self.lacks is None):
             return None
         turns, own = None, self.turns or (self.outer and self.outer.turns)
@@ -565,7 +565,7 @@ class Elaboration:
         setting = symbol.settings[0]
         if len(symbol.settings) > 1 or setting.upper is None:
             plain = format_symbol(replace(symbol, settings=()))
-            message = "in the brackets of a value stand its first and its last channel"
+            message = "the brackets of a value hold its first and its last channel"
             help = f"write `{plain}[0..15]` for the first 16 channels, or `{plain}`"
             return self.words.problems.report("E0507", message, symbol.span, "expected a range", help)
         bounds = (setting.value, setting.upper)
@@ -667,11 +667,11 @@ class Elaboration:
         return value
 
     def is_repeatable(self, step: Step) -> bool:
-        """Whether a step is the same wherever it stands: not if it draws, or has a parameter of its own."""
+        """Whether a step gives the same wherever it stands: not if it draws numbers, or owns a parameter."""
         return step.operator.repeatable and (step.use is None or step.use.name in self.words.parameters)
 
     def may_recur(self, call: Call) -> bool:
-        """Whether an operator that is defined by itself comes to an end; if not, that is reported."""
+        """Whether a recursive operator comes to an end; if not, this is reported."""
         chain = [one for one in call.chain() if one.is_recursive]
         keys = [self.key_of(one) for one in chain]
         ranges = self.words.tags.constants.ranges
@@ -779,7 +779,7 @@ class Elaboration:
         return setting if is_first and self.words.names.kind(setting.value) in TRAINED else None
 
     def own(self, kind: str, head: str, span: Span) -> Use:
-        """What this place of the equation has for itself in each instance."""
+        """A parameter that belongs to this place of the equation, a separate one in each instance."""
         return Use(self.words.owned.claim(kind, head, self.family, self.owned_here), self.left, self.left, span)
 
     def shared(self, symbol: tree.Symbol, operator: Operator, operand: _Value, use: Use) -> _Value | None:
@@ -991,7 +991,7 @@ class Elaboration:
         return None if positions is None else self.tied(expression, positions)
 
     def tied(self, symbol: tree.Symbol, positions: Positions) -> Use:
-        """The use of a parameter; a `tie` without clauses leaves out places of its tag at once."""
+        """The use of a parameter; a `tie` without clauses drops indices of its tag right away."""
         rule = self.words.ties.get(symbol.name)
         kept = positions if rule is None or rule.clauses else tuple(positions[place] for place in rule.kept)
         return Use(symbol.name, positions, kept, symbol.span)

@@ -28,7 +28,7 @@ class Ends:
     names: Names
     tags: Tags
     taken: set[str] = field(default_factory=set[str])
-    """The names of sizes that are those of other things, and were reported."""
+    """Names of sizes that mean something else, too; these were reported."""
 
     @property
     def constants(self) -> Constants:
@@ -39,13 +39,13 @@ class Ends:
         return self.names.problems
 
     def inputs(self) -> list[InputFamily]:
-        """The inputs of which nothing is wrong."""
+        """The inputs, except wrong ones, which are reported."""
         statements = [s for s in self.names.inputs.values() if not self.report_dimension(s, s.name, "input")]
         found = [self.input(statement) for statement in statements]
         return [family for family in found if family is not None]
 
     def report_dimension(self, statement: tree.InputStatement | tree.Output, name: str, word: str) -> bool:
-        """Report, and say whether there is, an end of another dimension than the network has."""
+        """Whether an end has another dimension than the network, which is reported."""
         dimension = len(statement.shape) - 1
         if dimension in (0, self.names.dimension):
             return False
@@ -84,7 +84,7 @@ class Ends:
         return InputFamily(statement, kind, shapes)
 
     def indices(self, statement: tree.InputStatement) -> tuple[str, Sequence[int | None]] | None:
-        """Over what an input is a family, `levels` or `steps`, and the values of its index; None: a single one."""
+        """`levels` or `steps` and the values of the index, `""` and one None for a single input; None: it is wrong."""
         tag = statement.symbol.tag
         if not tag and not statement.clauses:
             return "", (None,)
@@ -114,7 +114,7 @@ class Ends:
         return kind, [*range.values({}, None)]
 
     def outputs(self) -> list[OutputValue]:
-        """The outputs of which nothing is wrong; their sizes may be those that inputs leave open."""
+        """The outputs, except wrong ones, which are reported; their sizes may be open ones of the inputs."""
         found: list[OutputValue] = []
         for statement in self.names.outputs.values():
             if self.report_dimension(statement, statement.name, "output"):
@@ -143,7 +143,7 @@ class Ends:
             return None
         if isinstance(size, OpenSize):
             if size.constant.denominator > 1:
-                message = f"`{expression.span.text}` is whole for no whole numbers, or for some alone"
+                message = f"`{expression.span.text}` is not a whole number for all whole numbers"
                 help = "write it over a whole number, as in `2*N - 1` for an odd size"
                 return self.problems.report("E0412", message, expression.span, "not a whole number", help)
             return size
@@ -166,7 +166,9 @@ class Ends:
             return None if value is None else Fraction(value).limit_denominator(LARGEST_SIZE)
         if not may_be_open:
             name = next(found.name for found in mentions(expression) if found.name in self.names.open)
-            message = f"`{name}` is open, and only the sizes of a map can be, not its channels or those of a vector"
+            message = (
+                f"`{name}` is open, but only the sizes of a map can be, not its channels or the length of a vector"
+            )
             help = f"declare it: `let {name} = 4`"
             return self.problems.report("E0412", message, expression.span, "a number is needed", help)
         match expression:
@@ -213,7 +215,7 @@ class Ends:
 
 
 def _times(size: OpenSize | Fraction, factor: Fraction | int | OpenSize) -> OpenSize | Fraction:
-    """A multiple of a size; of zero times an open one nothing is left open."""
+    """A multiple of a size; zero times an open one is not open."""
     if isinstance(size, Fraction):
         return _times(factor, size) if isinstance(factor, OpenSize) else size * factor
     assert not isinstance(factor, OpenSize)
@@ -236,7 +238,7 @@ def _total(parts: Sequence[OpenSize | Fraction]) -> OpenSize | Fraction:
 
 
 def with_classes(outputs: list[OutputValue], classes: int | None) -> list[OutputValue]:
-    """The outputs where the scores are of so many classes. Raises UsageError where nothing gives scores."""
+    """The outputs for another number of classes. Raises UsageError if none of them is scores."""
     if classes is None:
         return outputs
     at = next((at for at, output in enumerate(outputs) if output.is_scores), None)
@@ -254,7 +256,7 @@ def state_sizes(
 ) -> tuple[list[InputFamily], list[OutputValue]]:
     """Inputs and outputs with the shapes that the command line states for some inputs, by their names.
 
-    What a stated shape says of an open size holds wherever that stands. The name `""` is that of the only input.
+    A number that a stated shape gives to an open size holds wherever that size stands. `""` means the only input.
     Raises UsageError.
     """
     known = {family.name: family for family in inputs}
@@ -280,7 +282,7 @@ def state_sizes(
 
 
 def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) -> None:
-    """What a stated shape says of open sizes. Raises UsageError."""
+    """Enter the numbers that a stated shape gives to open sizes. Raises UsageError."""
     own = family.given_shapes[0]
     if len(own) != len(shape):
         stated = "x".join(map(str, shape))

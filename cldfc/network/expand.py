@@ -183,7 +183,7 @@ class Expansion:
     passed_over: dict[Key, tuple[tree.Equation, tree.Equation]] = field(
         default_factory=dict[Key, tuple[tree.Equation, tree.Equation]]
     )
-    """Values of which two equations speak: the one with more numbers on its left, which defines them, and the other."""
+    """Values with two equations: the one with more numbers on its left, which defines them, and the other."""
 
     def strides(self) -> dict[Key, set[object]]:
         """The strides with which each kernel is used."""
@@ -206,7 +206,7 @@ _Asked = tuple[Read | Reads, Key, Instance | None]
 
 
 class _Demand:
-    """A walk backwards from the output with a stack of its own, for chains may be long.
+    """A walk backwards from the output with an explicit stack, because chains may be long.
 
     With `r@i = r@i-1 + A * r@i-1` for i = 1..2, `r@0 = f` and `h = linear ∘ avgpool(r@2)`:
 

@@ -28,7 +28,7 @@ _WAYS = {"backward": ("implicit", "onestep"), "by": ("iteration", "cg")}
 
 
 def is_taken(words: Words, fix: tree.Fix, scope: Scope) -> bool:
-    """Whether the name of the unknown means something else than a value, which is reported."""
+    """Whether the name of the unknown already means something other than a value, which is reported."""
     declared = words.names.declared.get(fix.name)
     if fix.name not in BUILTINS and fix.name not in scope.values and isinstance(declared, tree.InputStatement | None):
         return False
@@ -69,7 +69,7 @@ def operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
 
 
 def _way(words: Words, fix: tree.Fix, name: str) -> str | None:
-    """The word behind `by` or `backward`; the first that there is, without one."""
+    """The word behind `by` or `backward`; by default the first possible one."""
     setting, ways = fix.setting(name), _WAYS[name]
     if setting is None:
         return ways[0]
@@ -109,7 +109,7 @@ def can_be_found(words: Words, steps: Sequence[Step], fix: tree.Fix, body: Opera
     """Whether an expression depends on the unknown, and is the same map in every iteration; else that is reported."""
     found = depending(steps, unknown, len(steps))
     if body not in found:
-        message = f"`{fix.body.span.text}` does not depend on `{fix.name}`, so that nothing is to be solved"
+        message = f"`{fix.body.span.text}` does not depend on `{fix.name}`, so there is nothing to solve"
         help = f"write an expression with `{fix.name}` in it, or the expression alone"
         words.problems.report("E0214", message, fix.body.span, f"without `{fix.name}`", help)
         return False
@@ -134,7 +134,7 @@ def is_known_through_itself(words: Words, fix: tree.Fix) -> bool:
         wrong = next((symbol for symbol in found if symbol.name == fix.name and not symbol.tag), None)
         if wrong is not None and (known is fix.right or not words.names.is_value(wrong)):
             where, name = "on the right of `=`" if known is fix.right else "in the start", fix.name
-            message = f"`{name}` is looked for, and stands {where}"
+            message = f"the unknown `{name}` stands {where}"
             help = f"bring all that has `{name}` in it to the left: `solve({name} : {name} - A * {name} = f)`"
             help = help if known is fix.right else "start from a value that is known"
             words.problems.report("E0218", message, wrong.span, "expected what is known", help)
@@ -160,9 +160,10 @@ def is_linear_equation(words: Words, steps: Sequence[Step], fix: tree.Fix, body:
 
 
 def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) -> Iterator[tuple[str, Span]]:
-    """What keeps a result from being linear in an unknown, and where; an inner unknown counts as one that it has.
+    """What keeps a result from being linear in an unknown, and where.
 
-    So the fixed point of an affine map is linear in what the map has as a term.
+    The unknown of an inner `fix` counts as linear in it, and so the fixed point of an affine map is linear in the
+    terms of that map.
     """
     needed = needed_steps(steps, body)
     linear = {unknown}

@@ -147,8 +147,8 @@ class Revised:
 def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
     """The graph of these equations, in their order; shapes are those of the old operations.
 
-    All parameters stay: a rewrite has the same ones, and so the same start and the same saved weights. Raises
-    ValueError when it is not a network.
+    All parameters stay, so a rewrite starts from the same weights and loads the same files. Raises ValueError when it
+    is not a network.
     """
     values = {key: at for at, key in enumerate(graph.program.input_keys)}
     nodes = [graph.node(at) for at in values.values()]

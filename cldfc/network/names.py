@@ -1,4 +1,4 @@
-"""Who is called what: the declarations of a spec by name, and what to write instead of an unknown one."""
+"""The declarations of a spec by name, and what to write instead of an unknown name."""
 
 from __future__ import annotations
 
@@ -201,12 +201,12 @@ class Names:
 
     @property
     def dimension(self) -> int:
-        """Of the network, which its first map says: 1 for signals, 2 for images, 3 for volumes."""
+        """That of the first input that is a map: 1 for signals, 2 for images, 3 for volumes."""
         return min(3, len(self.maps[0].shape) - 1) if self.maps else 2
 
     @property
     def maps(self) -> list[tree.InputStatement]:
-        """The inputs that are no numbers."""
+        """The inputs that are maps, not numbers."""
         return [statement for statement in self.inputs.values() if len(statement.shape) > 1]
 
     def report_dimension(self, what: str, dimension: int, span: Span, help: str) -> None:
@@ -267,7 +267,7 @@ class Names:
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             if name in self.open:
-                help = f"`{name}` is a size that an input leaves open, no number; declare one: `let {name} = 64`"
+                help = f"`{name}` is a size that an input leaves open, not a number; declare one: `let {name} = 64`"
             shown = clipped(name, _LONGEST_QUOTE)
             self.problems.report(
                 "E0201", f"undefined name `{shown}`", symbol.span, "unknown name", help.replace(name, shown)

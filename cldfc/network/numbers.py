@@ -33,7 +33,7 @@ Tag = tuple[tree.Index, ...]
 
 @dataclass
 class Numbers(ABC):
-    """Builds formulas and computes them; what it cannot, it reports."""
+    """Builds formulas and computes them, and reports what it cannot."""
 
     names: Names
     problems: Problems
@@ -47,7 +47,7 @@ class Numbers(ABC):
 
     @abstractmethod
     def cases(self, name: str) -> tuple[Case, ...]:
-        """The declarations of a name that has several, or one that holds for some tags alone; else none."""
+        """All declarations of a name, if it has several, or one that holds only for some tags; otherwise none."""
 
     def number(self, expression: tree.Expression) -> Number | None:
         formula = self.formula(expression, _NONE, ())

@@ -31,7 +31,7 @@ MOST_STEPS = 20_000
 """Operations of one equation, once its operators are expanded."""
 
 MOST_IN_A_CHAIN = 500
-"""Operations of one equation that need one another."""
+"""Operations of one equation in one chain of dependencies."""
 
 MOST_IN_ITSELF = 24
 """Uses of an operator inside itself, each at another index."""
@@ -147,12 +147,12 @@ class Position:
         return replace(self, offset=self.offset + by * self.divisor)
 
     def base_of(self, position: Position) -> Position:
-        """What the base is where the position is another one: at `2*k-1` = i, `(i+1)/2`."""
+        """The base for which the position is another one: if `2*k-1` is i, then k is `(i+1)/2`."""
         offset = self.divisor * position.offset - self.offset * position.divisor
         return lowest_terms(position.base, offset, self.divisor * position.factor, self.factor * position.divisor)
 
     def base_at(self, value: int) -> int | None:
-        """What the base is where the position has a value, if there is such an integer."""
+        """The base for which the position has a value, if that is an integer."""
         number = value * self.divisor - self.offset
         return None if number % self.factor else number // self.factor
 
@@ -264,7 +264,7 @@ class IndexRange:
         return self.lower is None or abs(self.by) == 1 or (value - self.lower.value(binding)) % self.by == 0
 
     def completed(self, declared: IndexRange | None) -> IndexRange:
-        """The range with the ends that it leaves open as they are declared, and then also its steps."""
+        """The range with its open ends taken from the declared one, and then also its steps."""
         if declared is None or (self.lower is not None and self.upper is not None):
             return self
         least, most = self.least or declared.least, self.most or declared.most
@@ -396,11 +396,11 @@ def holding_cases(cases: Sequence[Case], tag: tuple[int, ...]) -> list[int]:
 Number = int | float
 _Exact = int | float | Fraction
 Function = Literal["exp", "log", "sqrt", "sigmoid", "softplus", "tanh", "cos", "sin", "abs"]
-"""The built-in operators that a number may stand in, for a number."""
+"""The built-in operators that give a number for a number."""
 FUNCTIONS: tuple[Function, ...] = get_args(Function)
 Sign = Literal["+", "*", "/", "^", "max", "min"] | Function
 _MOST_BITS = 4096
-"""Of a whole number, while it is computed."""
+"""Bits of a whole number during a computation."""
 
 
 class NoNumber(Exception):

@@ -80,9 +80,9 @@ class Use:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A use of a named operator: its tag, the index names of its head and what they are, and of how many steps it is.
+    """A use of a named operator: its tag, the index names of its head with what they are here, and its number of steps.
 
-    The operators inside another are none of their own, unless they are defined by themselves: then they have an
+    A use inside another one is part of that, unless its operator is recursive: then it is a `Call`, too, and has an
     `outer` one.
     """
 
@@ -180,14 +180,14 @@ class Template:
     steps: tuple[Step, ...]
     result: int | Read | None
     is_inner: bool = False
-    """The terms of a reduction, or what several equations share: there is no such equation in the spec."""
+    """Whether it is not in the spec: the terms of a reduction, or what several equations share."""
     is_rewritten: bool = False
     turns: Turns | None = None
     """For which of its indices it holds, where an operator has several declarations and this is one reading of it."""
     lacks: Use | None = None
-    """The operator that nothing declares there."""
+    """The use of an operator, if any, that no declaration covers at these indices."""
     readings: tuple[Template, ...] = ()
-    """Those that it stands for, where they differ only in settings of modules and calls."""
+    """The readings that were merged in it, which differ only in settings of modules and calls."""
 
     @property
     def numbers(self) -> int:
@@ -419,7 +419,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A name that the equations for one family of values want for something of theirs; `is_own` is `bn_r` for r."""
+    """A name that the equations of one family want for something they own; `is_own` if it names them, `bn_r` for r."""
 
     wanted: str
     owner: tuple[str, int]
@@ -431,8 +431,8 @@ class OwnedNames:
     """Names for what the spec has no name for: the parameters of each `bn` or `linear`, the terms of a reduction.
 
     They come from what owns them, never from the order of statements. `bn_B` normalises what B gives, the second in
-    one equation is `bn_B_2`. Where several families want a name, it is that of the family that it speaks of, `bn_r`
-    for r, and the others add theirs: `bn_r_a`. Until all are known, each has a provisional name, with blanks in it.
+    one equation is `bn_B_2`. If several families want a name, the one that it names gets it, `bn_r` for r, and the
+    others append their own: `bn_r_a`. Until all are known, each has a provisional name, with blanks in it.
     """
 
     taken: frozenset[str] = frozenset()
@@ -450,7 +450,7 @@ class OwnedNames:
         return name
 
     def wanted(self, name: str) -> str:
-        """What a provisional name will be, if it can; others are what they are."""
+        """What a provisional name will be if nothing else wants it; other names are unchanged."""
         return self.provisional[name][0].wanted if name in self.provisional else name
 
     def settle(self, owners: Mapping[str, str]) -> dict[str, str]:

@@ -37,13 +37,13 @@ from cldfc.syntax.walk import mentions
 
 @dataclass(frozen=True)
 class Changes:
-    """What the network is for, where that is not the spec's own input and output; and what changes in the spec."""
+    """Shapes and classes other than the spec's own, and statements that replace some of the spec's."""
 
     shape: GivenShape | None = None
     """Of the only input."""
     classes: int | None = None
     statements: tuple[Source, ...] = ()
-    """What takes the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
+    """What replaces the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
     inputs: tuple[tuple[str, GivenShape], ...] = ()
     """Shapes of inputs by name."""
 
@@ -179,7 +179,7 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
 
 
 def _merge_readings(templates: Sequence[Template]) -> list[Template]:
-    """Readings of one equation that differ only in what modules or calls are given, as one: they are one loop then."""
+    """Merge readings of one equation that differ only in arguments of modules or calls, so that they are one loop."""
     found: dict[Hashable, list[Template]] = {}
     for template in templates:
         steps = tuple(_without_settings(step) for step in template.steps)
@@ -235,7 +235,7 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
 
 
 def _report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
-    """Report, and say whether there is, a clause like `for i <= 0` of i = 1..ν: the declared range ends its open end.
+    """Whether a clause like `for i <= 0` of i = 1..ν leaves nothing, which is reported; the declared range ends it.
 
     `for i >= 2` of i = 1..ν with ν = 1 is another matter: with so few steps the equation has nothing to define.
     """
@@ -279,7 +279,7 @@ def _check_right_side(equation: tree.Equation, words: Words) -> None:
 
 
 def _report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
-    """Report, and say whether there is, a left side that lacks an index of the right side.
+    """Whether the left side lacks an index of the right side, which is reported.
 
     In `u@i = u@ℓ,i-1 + …`, `u@ℓ,i` is meant; in `ui = u@i-1 + …`, `u@i`.
     """
@@ -351,7 +351,7 @@ def _is_levels(range: IndexRange | None) -> bool:
 
 
 def _check_indices(names: Names) -> None:
-    """The generated loops have the names of the indices, each its own."""
+    """Report indices whose loop variables in Python would be reserved words, or the same."""
     taken: dict[str, tree.Range] = {}
     for range in names.declared.values():
         if not isinstance(range, tree.Range):

@@ -72,7 +72,7 @@ class ShapeErrors:
     def iteration(self, operation: Operation, operands: list[Form]) -> None:
         """What is looked for has one shape, and what is computed from it another."""
         shapes = [describe_form(operands[1]), describe_form(operands[0])]
-        message = f"each iteration would change the shape of what is looked for, in `{self.value(operation)}`"
+        message = f"each iteration would change the shape of the unknown, in `{self.value(operation)}`"
         label = f"{shapes[0]}, and then {shapes[1]}" if shapes[0] != shapes[1] else "of two shapes"
         help = "write an expression of the shape of its unknown: with kernels of stride 1, and as many channels"
         self.problems.report("E0403", message, operation.span, label, help)
@@ -282,7 +282,7 @@ def describe_form(form: Form) -> str:
 
 
 def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
-    """Whether two shapes cannot be one, as far as they are known."""
+    """Whether two shapes differ, as far as they are known."""
     first, second = one.root().dims, other.root().dims
     if first is None or second is None:
         return False

@@ -68,7 +68,7 @@ def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
 def find_image_numbers(
     operators: Sequence[Operator], operands: Sequence[Sequence[int]], shapes: Sequence[Shape]
 ) -> list[bool]:
-    """Which operations give a number for each image; of the others without a size the batch has one number."""
+    """Which operations give a number for each image; others without axes give one number for the whole batch."""
     found: list[bool] = []
     for operator, inputs, shape in zip(operators, operands, shapes, strict=True):
         found.append(not shape and (operator.gives_number or any(found[operand] for operand in inputs)))
@@ -76,7 +76,7 @@ def find_image_numbers(
 
 
 def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErrors) -> None:
-    """Tell operators of how many axes their operands are; equations where that changes one become others."""
+    """Tell operators how many axes their operands have, and replace the equations in which that changes one."""
     operations = expansion.operations
     are_numbers = find_image_numbers([o.operator for o in operations], [o.operands for o in operations], shapes)
     ranks = [len(shape) if shape or is_number else None for shape, is_number in zip(shapes, are_numbers, strict=True)]
@@ -122,7 +122,7 @@ class _Inference:
         self.statistics: dict[Key, Statistics] = {}
         self.supposed: list[tuple[int, Supposition]] = []
         self.forward: dict[Key, Operator] = {}
-        """Kernels that are used by their adjoint first, and then as they are: a bias has no part in the adjoint."""
+        """Kernels that are used first by their adjoint, which has no bias, and then as they are."""
         self.unlike: set[Key | None] = set()
         self.with_strides = expansion.program.with_strides
         self.errors = ShapeErrors(expansion, problems)
@@ -294,7 +294,7 @@ class _Inference:
         return None
 
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:
-        """A parameter at a second tag, or with another operator, is what it was at the first."""
+        """Check that a parameter with another tag before `tie`, or another operator, has the sizes of its first use."""
         first = self.first[key]
         if operation.operator.is_transposed != first.operator.is_transposed:
             self.errors.two_ways(operation, first)

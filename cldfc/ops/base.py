@@ -67,11 +67,11 @@ class Operator(ABC):
     keyword: ClassVar[str | None] = None
     linear: ClassVar[bool] = False
     keeps_zero: ClassVar[bool] = False
-    """Whether it is not linear, but gives zero for zero all the same."""
+    """Whether it is not linear, but still gives zero for zero."""
     bounded: ClassVar[bool] = False
     """Whether its result stays within bounds however large its operand is."""
     repeatable: ClassVar[bool] = True
-    """Whether to compute it twice is the same as once: not if it draws, or counts its uses."""
+    """Whether computing it twice gives the same as once: not if it draws random numbers, or counts its uses."""
     owns: ClassVar[str | None] = None
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
     is_layer: ClassVar[bool] = False
@@ -79,7 +79,7 @@ class Operator(ABC):
     is_transposed: ClassVar[bool] = False
     """Whether it has a kernel that is stored as that of a transposed convolution, in × out/groups."""
     is_adjoint: ClassVar[bool] = False
-    """Whether it leads from a kernel's outputs to its inputs, by a function: the module is that of the kernel."""
+    """Whether it leads from a kernel's outputs to its inputs; a function is then called with the kernel's weight."""
     of_module: ClassVar[tuple[str, ...]] = ()
     """Settings that stand in the constructor of its module alone: they may differ from turn to turn of a loop."""
     of_call: ClassVar[str | None] = None
@@ -97,7 +97,7 @@ class Operator(ABC):
     parameters: ClassVar[str] = "none"
     """How many numbers it stores, for the language reference."""
     dimension: int = field(default=2, kw_only=True, repr=False)
-    """Of the network: PyTorch has other functions and modules for signals (1) and volumes (3) than for images."""
+    """The network's: PyTorch has different functions and modules for signals (1), images (2) and volumes (3)."""
 
     @classmethod
     def settings(cls) -> dict[str, OperatorSetting]:

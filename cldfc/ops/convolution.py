@@ -1,4 +1,4 @@
-"""What has a declared kernel: convolution, prolongation and their adjoints; and the classifier."""
+"""Operators with a declared kernel: convolution, prolongation and their adjoints; and `linear`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _help_for_even(dimension: int) -> str:
 
 Nested = tuple["float | Nested", ...]
 SIDES = {1: ("size",), 2: ("size", "width"), 3: ("size", "height", "width")}
-"""What the sizes of a kernel are called, axis by axis; those that are like the first may be left out."""
+"""The names of a kernel's sizes, axis by axis; those equal to the first may be left out."""
 PADDINGS = {dimension: ("padding", *(f"padding_{name}" for name in names[1:])) for dimension, names in SIDES.items()}
 
 
@@ -29,7 +29,7 @@ PADDINGS = {dimension: ("padding", *(f"padding_{name}" for name in names[1:])) f
 class KernelStart:
     """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil.
 
-    These are nested as the kernel has axes: the rows of an image, the planes of rows of a volume.
+    These are nested by axes: the rows of an image, the planes of rows of a volume.
     """
 
     name: str = "he_out"
@@ -43,7 +43,7 @@ class KernelStart:
         return list(_flattened(self.numbers))
 
     def lines(self, module: str, groups: str) -> list[str]:
-        """What is said after the constructor of its module, which draws it by He's rule."""
+        """The lines after the constructor of its module, which draws it by He's rule."""
         weight = f"{module}.weight"
         if self.numbers:
             return [f"stencil({module}, {_entries_text(self.numbers)}{', fixed=True' * self.is_fixed})"]
@@ -80,7 +80,7 @@ class Kernel(Operator):
     stride: int | tuple[int, ...] = 1
     start: KernelStart = KernelStart()
     rules: tuple[str, ...] = ()
-    """What training keeps of the kernel: its weight is stored as it is trained, and made so where it is used."""
+    """What training keeps of the kernel: the stored weight is unconstrained, and made to obey where it is used."""
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
         self.obey_rules(shapes, parameter)
@@ -116,7 +116,7 @@ class Kernel(Operator):
         def match(channels: Size) -> None:
             size = before.root().size
             if size not in (None, channels):
-                reason = f"a symmetric kernel has as many channels before as behind it, not {size} and {channels}"
+                reason = f"a symmetric kernel has as many input as output channels, not {size} and {channels}"
                 raise Unfit(reason, "write the same number of channels, or leave `symmetric` out")
             shapes.known(before, channels)
 
@@ -143,11 +143,11 @@ class Kernel(Operator):
     ) -> str:
         """The same by a function, with the weight of a module that was made for another use.
 
-        `beyond` says how many rows and columns the result of an adjoint has beyond the least.
+        `beyond` says by how many rows and columns the result of an adjoint exceeds the smallest possible one.
         """
 
     def arguments(self, sizes: Mapping[str, str], module: str, rest: Mapping[str, str]) -> str:
-        """`, stride=2, padding=1`: what a function of torch is given beside the weight, but for defaults."""
+        """`, stride=2, padding=1`: the arguments of a function of torch beside the weight, without defaults."""
         given = {"stride": str(self.stride), **rest}
         for name in ("groups", "dilation"):
             given[name] = text if (text := sizes.get(name, "1")).isdecimal() else f"{module}.{name}"
@@ -158,7 +158,7 @@ class Kernel(Operator):
         return OPERAND
 
     def keeps_made(self, sizes: Sizes) -> int:
-        """The bytes of what its rules make of the weight, in each use anew: autograd keeps it beside the map."""
+        """The bytes of the weight that obeys the rules, which is made anew in each use and kept by autograd."""
         weight, outputs = self.stored({**sizes, "bias": 0}), 1 if "shared" in self.rules else whole_size(sizes, "out")
         numbers, is_made = 0, False
         for rule in self.rules:
@@ -232,7 +232,7 @@ class _Axis:
         return (places - 1) * self.stride + self.reach - 2 * self.padding
 
     def usual(self, places: Size) -> Size:
-        """Of the numbers of pixels on which it has so many places, `stride` times as many, if that is one of them."""
+        """`stride` times as many pixels as it has places, if it has so many places on them."""
         least = self.least(places)
         return min(max(least, self.stride * places), least + self.stride - 1)
 
@@ -253,7 +253,7 @@ class _Axis:
         return size
 
     def least_size(self, mode: str) -> int:
-        """Of a map that has the numbers which a padding takes from it."""
+        """A map large enough for a padding that takes its numbers from it."""
         return {"circular": self.padding, "reflect": self.padding + 1}.get(mode, 1)
 
     def check_margin(self, mode: str, size: Size) -> None:
@@ -290,8 +290,8 @@ def _axes(sizes: Sizes, stride: int | tuple[int, ...], dimension: int) -> list[_
 class Convolution(Kernel):
     """K * x and K *_s x: convolution with zero padding (k-1)/2 · dilation and stride s, eq. (2.1), (2.2).
 
-    Its kernel may state another padding, or numbers of the map itself around it. It is linear; affine where its kernel
-    is declared with `bias`.
+    Its kernel may state another width of padding, or pad with values of the map itself. It is linear; affine if its
+    kernel is declared with `bias`.
     """
 
     of_module: ClassVar[tuple[str, ...]] = ("stride",)
@@ -443,8 +443,8 @@ def least_map(operator: Convolution | ConvolutionAdjoint, sizes: Sizes) -> tuple
 class ConvolutionAdjoint(Kernel):
     """Aᵀ * x and Aᵀ *_s x: the adjoint of A *_s, ⟨A *_s x, y⟩ = ⟨x, Aᵀ *_s y⟩ for all x and y.
 
-    It has the weight of A, and no bias. Its result has the size that the other values require, of those from which
-    A *_s leads to the operand's; where nothing decides, it is s times as large.
+    It has the weight of A, and no bias. Among the sizes that A *_s takes to that of the operand, its result has the one
+    that other values require; if none do, it is s times as large.
     """
 
     is_adjoint: ClassVar[bool] = True
@@ -469,7 +469,7 @@ class ConvolutionAdjoint(Kernel):
                 shapes.suppose(large, small, axis.usual)
 
     def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, ...]:
-        """How far the result goes beyond the least on each axis: what torch calls output_padding."""
+        """By how much the result exceeds the smallest possible one on each axis: torch's output_padding."""
         axes = zip(_axes(sizes, self.stride, self.dimension), operand[1:], result[1:], strict=True)
         return tuple(cast(int, large - axis.least(small)) for axis, small, large in axes)
 
@@ -540,7 +540,7 @@ class ProlongationAdjoint(Kernel):
 class Linear(Spreading):
     """linear(x) = W x + b: as many numbers as `outputs` says, or as the network has classes.
 
-    It is affine, for its bias, so it does not count as linear. A number of each image is a vector of one.
+    With its bias it is affine, so it does not count as linear. It takes a number of each image as a vector of one.
     """
 
     keyword: ClassVar[str | None] = "linear"

@@ -1,4 +1,4 @@
-"""Fixed points: the value that is looked for, and what finds it."""
+"""Fixed points: the unknown, and the iteration that finds it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Iterated(Operator):
         return self
 
     def torch(self, operands: list[str], module: str) -> str:
-        """The call of what the module defines for it: `operands` are a function and the start, and what else it has."""
+        """The call of the function that the module defines for it; the first operands are a function and the start."""
         raise NotImplementedError
 
 

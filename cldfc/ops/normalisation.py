@@ -49,8 +49,8 @@ class BatchNorm(Normalisation):
     """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18].
 
     In training running statistics move towards those of the batch by the share `momentum`. `bn@ℓ` shares scale and
-    shift by its tag; each use keeps running statistics of its own. `bn fixed` is frozen, which fmt writes `bn[fixed]`:
-    it has the running statistics in training, too, and nothing of it changes.
+    shift by its tag; each use keeps running statistics of its own. `bn fixed`, which fmt writes `bn[fixed]`, is frozen:
+    it uses its running statistics in training, too, and nothing in it changes.
     """
 
     keyword: ClassVar[str | None] = "bn"
@@ -99,7 +99,7 @@ class SharedBatchNorm(BatchNorm):
 
 @dataclass(frozen=True)
 class FrozenBatchNorm(BatchNorm):
-    """bn[fixed](x): a scale and a shift by running statistics, of which training changes nothing."""
+    """bn[fixed](x): a scale and a shift by running statistics, which training does not change."""
 
     repeatable: ClassVar[bool] = True
     bounded: ClassVar[bool] = False
@@ -180,13 +180,13 @@ class InstanceNorm(Normalisation):
         self.check(shapes, sides)
 
     def check(self, shapes: Solver, sides: Sequence[Dim]) -> None:
-        """Raise Unfit for a single pixel, of which nothing is left."""
+        """Raise Unfit for a map of a single pixel, which would become 0."""
 
         def look(size: Size) -> None:
             if size == 1 and len(sides) > 1:
                 self.check(shapes, sides[1:])
             elif size == 1:
-                reason = "`inorm` makes 0 of a map of one pixel"
+                reason = "`inorm` turns a map of one pixel into 0"
                 raise Unfit(reason, "write `ln` or `gn[8]`, which normalise over channels, too")
 
         shapes.when_known(sides[0], look)
@@ -222,7 +222,7 @@ class ChannelNorm(Normalisation):
 class ResponseNorm(Operator):
     """lrn(x) = x / (k + alpha/size · Σ x²)^beta, summed over `size` neighbouring channels, Krizhevsky et al. 2012.
 
-    PyTorch's `alpha`, which it divides by the size; in the paper k = 2.
+    As in PyTorch, `alpha` is divided by the size; the paper has k = 2.
     """
 
     keyword: ClassVar[str | None] = "lrn"

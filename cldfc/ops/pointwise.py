@@ -33,10 +33,11 @@ class Positive(Pointwise):
 
 
 class Identity(Pointwise):
-    """identity(x) = x; its PyTorch text is its operand's own, so it binds as loosely as any."""
+    """identity(x) = x."""
 
     keyword: ClassVar[str | None] = "identity"
     linear: ClassVar[bool] = True
+    # Its text is that of its operand, which may be a sum.
     binds: ClassVar[Strength] = "sum"
 
     def torch(self, operands: list[str], module: str) -> str:

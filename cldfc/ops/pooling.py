@@ -112,10 +112,10 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True)
 class Unpool(Operator):
-    """unpool(x, y): each number of x where maxpool finds that of its window in y, zeros elsewhere, Zeiler et al. 2011.
+    """unpool(x, y): each number of x at the place of the maximum of its window in y, zeros elsewhere.
 
-    `unpool[2](x, y)` is as large as y, which `maxpool[2](y)` is made of; of equal numbers in a window it finds the
-    first. It is linear in x. SegNet, Badrinarayanan et al. 2015.
+    `unpool[2](x, y)` has the size of y, and its places are those where `maxpool[2](y)` finds its numbers, the first of
+    equal ones. It is linear in x. Zeiler et al. 2011; SegNet, Badrinarayanan et al. 2015.
     """
 
     keyword: ClassVar[str | None] = "unpool"
@@ -137,7 +137,7 @@ class Unpool(Operator):
         return operands[0]
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Where in the result each number of x stands, and y, of which it is asked, where that is trained."""
+        """The place of each number of x in the result; and y, from which the places are computed, if it is trained."""
         channels, *sides = result
         places = INDEX * channels * prod(side // self.size for side in sides)
         return Kept((1,) if trained[1] else (), each_image=places)

@@ -35,7 +35,7 @@ class Concat(Spreading):
 
     def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
         if None in ranks:
-            reason = "`concat` is of values of the images, and a scalar is the same for all"
+            reason = "`concat` joins values of each image, but a scalar is the same for all images"
             raise Unfit(reason, "multiply it with a value, or add it to one, as in `x + ω`")
         if not any(ranks):
             return replace(self, members="numbers")
@@ -309,8 +309,8 @@ def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) 
 class Pad(Margins):
     """pad(x): zeros around a map, so many columns and rows at each side: `pad[left, right, top, bottom]`.
 
-    Sides of which nothing is said get none: `pad[bottom=1]` adds one row. A signal has only `left` and `right`; a
-    volume also `front` and `back`, the sides of its first axis.
+    Sides that are not named get none: `pad[bottom=1]` adds one row. A signal has only `left` and `right`; a volume
+    also `front` and `back`, the sides of its first axis.
     """
 
     keyword: ClassVar[str | None] = "pad"
@@ -327,7 +327,7 @@ class Pad(Margins):
 class Crop(Margins):
     """crop(x): a map without so many columns and rows at each side: `crop[left, right, top, bottom]`.
 
-    The inverse of pad; sides of which nothing is said are left as they are.
+    The inverse of pad; sides that are not named are left as they are.
     """
 
     keyword: ClassVar[str | None] = "crop"

@@ -1,7 +1,7 @@
 """Sizes that a spec leaves open, as linear formulas over their names: `H`, `H/2`, `(2*N - 1)`.
 
-A quotient is exact: what has the size H/2 has it for the H that 2 divides. Which H fit is read off the formulas of
-all maps of a network, so nothing has to be remembered while they are computed.
+A quotient is exact: a size H/2 exists only for those H that 2 divides. Which H fit is read off the formulas of all maps
+of a network, so nothing has to be recorded while they are computed.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def compute_value(session: EvaluationSession, wanted: Key) -> None:
 
 
 def _compute_needed(session: EvaluationSession, wanted: Key) -> None:
-    """The same, with a stack of its own, for chains may be long; what nothing gives a shape has none yet."""
+    """The same, with an explicit stack, because chains may be long; a value that nothing gives a shape has none yet."""
     stack, open = [wanted], set[Key]()
     while stack:
         key = stack[-1]

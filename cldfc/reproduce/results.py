@@ -216,7 +216,7 @@ def _how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
-    """The same in Markdown; names of networks as code, for they hold asterisks."""
+    """The same in Markdown; names of networks as code, because they contain asterisks."""
     heads, *rows = cells
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *([f"`{row[0]}`", *row[1:]] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -56,7 +56,7 @@ def train_and_save(
 ) -> Sequence[Epoch]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
-    `tell` hears of all epochs whenever another one is safe, in a thread that writes while the next epoch is trained.
+    `tell` is called with all epochs whenever another one is saved, in a thread that writes while the next is trained.
     The lock is that of the run, in the process that writes. Raises Diverged, UsageError when a file cannot be
     written, and Stopped; the last checkpoint is then intact.
     """
@@ -130,7 +130,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # What ends the training otherwise is what is to be heard of.
+        # If something else ends the training, that is what should be reported.
         self.wait() if kind else self.finish()
 
 

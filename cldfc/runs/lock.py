@@ -94,7 +94,7 @@ def locked(run: RunFolder) -> Generator[Lock]:
         try:
             yield lock
         except UsageError:
-            # A file that cannot be written may be the first that is heard of a folder that is gone.
+            # That a file cannot be written may be the first sign that the folder is gone.
             lock.check()
             raise
         finally:

@@ -142,7 +142,7 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
 
 
 class Printing(Silence):
-    """Prints lines. When that fails, as in a pipe that nobody reads, a warning says so and the training goes on."""
+    """Prints lines. If that fails, as in a pipe that nobody reads, a warning says so and the training continues."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream: TextIO | None = stream

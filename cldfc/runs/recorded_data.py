@@ -12,7 +12,7 @@ from cldfc.runs.run_folder import RunRecord
 
 
 def digests_of(name: str) -> tuple[str, ...]:
-    """What images of one's own are known by, wherever they lie; nothing of other data sets. Raises UsageError."""
+    """Digests of the user's own images, wherever they lie; none for other data sets. Raises UsageError."""
     if is_folder(name):
         return look_at_folder(path_of(name)).digests
     if is_own(name):
@@ -21,7 +21,7 @@ def digests_of(name: str) -> tuple[str, ...]:
 
 
 def may_have_moved(record: RunRecord, name: str) -> bool:
-    """Whether a name may mean the images of a run in another place: both are of one's own, and of one kind."""
+    """Whether a name may mean the images of a run in another place: both are the user's own, and of one kind."""
     return is_own(name) and is_own(record.dataset) and reader_of(name) == reader_of(record.dataset)
 
 

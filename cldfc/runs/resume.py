@@ -1,4 +1,4 @@
-"""Goes on with a training that was stopped, from the newest intact checkpoint of its folder."""
+"""Continues a training that was stopped, from the newest intact checkpoint of its folder."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def resume_network(
     with locked(run) if processes.is_first else nullcontext() as lock:
         task = prepare_training(compiled, dataset, record.recipe, setting, record)
         optimizer = make_optimizer(task.network, record.recipe)
-        # What may refuse the run comes before what moves something of it.
+        # Everything that may refuse the run comes before anything is moved.
         before = read_environment(run.environment) if processes.is_first else Environment()
         if from_start and processes.is_first:
             _set_aside(run, warn)

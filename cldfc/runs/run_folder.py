@@ -25,7 +25,7 @@ from cldfc.weights.compiled import Compiled
 _SEAL = "SHA256SUMS"
 _SEALED = ("spec.cldf", "network.py", "recipe.json", "best.safetensors", "metrics.csv")
 DECISIVE = ("spec.cldf", "recipe.json", "best.safetensors")
-"""Without them as they were, a run is another one."""
+"""The files that decide what a run is: changed, they are another run."""
 
 
 def write_sealed(folder: Path, contents: Mapping[str, bytes | memoryview]) -> None:
@@ -154,7 +154,7 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings
     fingerprint: str = ""
     """That of the images, where the names of their files say how they are divided."""
     digests: tuple[str, ...] = ()
-    """What images of one's own are known by, wherever they lie: one for each class folder, one for IDX files."""
+    """Digests of the user's own images, wherever they lie: one for each class folder, one for IDX files."""
     skipped_files: tuple[str, ...] = ()
     """Images in class folders that could not be read, and were left out: `--skip-unreadable`."""
     trusted_files: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Trains a generated network on a data set, and leaves a run folder behind."""
+"""Trains a generated network on a data set, and writes a run folder."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _choose_counts(
 ) -> Counts:
     """Let small maps lie side by side where that is recorded or, without a record, pays; in all processes alike.
 
-    Precise is: never. What is measured may be chosen otherwise the next time.
+    With `precise` they never do. A measurement may choose differently the next time.
     """
     if device.kind != "cpu" or device.precise or recorded == {}:
         return {}

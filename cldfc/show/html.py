@@ -92,7 +92,7 @@ def _joined(numbers: dict[Key, int], keys: Sequence[Key]) -> str:
 
 
 def _moving(edge: Edge, picture: Picture) -> str:
-    """The corners of an edge that runs between levels, and which, for it moves when one is folded."""
+    """The corners of an edge that runs between levels, and which levels, because it moves when one is folded."""
     source, target = (picture.nodes[end].band for end in (edge.source, edge.target))
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge.points)
     return f' data-points="{points}" data-bands="{source} {target}"'

@@ -33,13 +33,16 @@ class OperationRecord(Record):
     id: int
     """Its number, from 0; operands have lower numbers than what uses them."""
     operator: str
-    """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total`, `multiply`, `concat`,
-    `divide`, `convolution`, `prolongation`, `convolution_adjoint`, `prolongation_adjoint`, `scalar_value`, `scale_by`
-    (by a scalar), `scale` (by a number), `shift`, `reciprocal`, `raise_to`, `channels`."""
+    """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total` (a sum over an index), `multiply`,
+    `multiply_by` (by a number of each image), `divide`, `extreme` (max, min), `extreme_total`, `log_total`,
+    `inner_product`, `euclidean_norm`, `concat`, `channels`, `convolution`, `prolongation`, `convolution_adjoint`,
+    `prolongation_adjoint`, `scalar_value`, `vector_value`, `scale_by` (by a scalar), `scale_channels` (by a vector),
+    `scale` (by a number), `shift`, `limit`, `reciprocal`, `raise_to`, `trained_threshold`, `trained_slope`, `fix`,
+    `solve`; for what these look for, its name."""
     settings: dict[str, int | float | str | list[int] | list[str] | _Row | list[_Row] | list[list[_Row]] | None]
-    """The operator's numbers and words, such as `stride`; null is the operator's own default. Of a kernel, where they
-    are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers,
-    nested as it has axes."""
+    """The operator's numbers and words, such as `stride`; null is the operator's own default. For a kernel, if they
+    are not the usual ones, the `mode` of its padding, its `start`, its `rules`, and the `rows` of its given numbers,
+    nested by axes."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
     shape: list[int | str]
@@ -124,7 +127,7 @@ class CostRecord(Record):
     kept_bytes_per_image: int | None
     """What training keeps for the backward pass, in float32."""
     kept_bytes_per_batch: int | None
-    """The same that does not grow with the images."""
+    """What it keeps once for a batch, however many images."""
 
 
 class EndRecord(Record):
@@ -139,7 +142,7 @@ class EndRecord(Record):
 
 
 class NetworkRecord(Record):
-    """What is said of the network as a whole, the attributes of the graph."""
+    """The network as a whole: the attributes of the graph."""
 
     about: str
     """What wrote the file."""
@@ -150,7 +153,7 @@ class NetworkRecord(Record):
     outputs: list[EndRecord]
     """The outputs."""
     classes: int | None
-    """The number of classes, where an output is scores of them."""
+    """The number of classes, if an output is their scores."""
     open_sizes: list[str]
     """The names of the sizes that the inputs leave open."""
     cost: CostRecord
@@ -167,7 +170,7 @@ class GraphRecord(Record):
     multigraph: Literal[True] = True
     """There may be several edges between two operations, as in `x + x`."""
     graph: NetworkRecord
-    """What is said of the network as a whole."""
+    """The network as a whole."""
     nodes: list[OperationRecord]
     """The operations."""
     edges: list[OperandRecord]

@@ -79,7 +79,7 @@ _CLASS_NAMES = frozenset(
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
     """.split()
 )
-"""Its instance, and what nn.Module keeps in that."""
+"""The attributes and methods of its instance, most of them from nn.Module."""
 
 LOCALS = MODULE_NAMES | BUILTIN_NAMES | {"self"}
 """No variable of its functions can be called so."""
@@ -89,5 +89,5 @@ ATTRIBUTES = LOCALS | _CLASS_NAMES
 
 
 def is_reserved(name: str) -> bool:
-    """Whether the class, or a loop over an index, cannot have a name: Python and the module have it for themselves."""
+    """Whether a name is not free for the class or for a loop variable: Python or the module uses it."""
     return keyword.iskeyword(name) or hasattr(builtins, name) or name in LOCALS

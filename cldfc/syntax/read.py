@@ -125,7 +125,7 @@ class _Extension:
             return ()
         if path not in self.known:
             self.known[path] = self.read(extend, path, open)
-        # Expectations speak of the file in which they stand.
+        # Expectations are about the file in which they stand.
         return tuple(statement for statement in self.known[path] if not isinstance(statement, tree.Expect))
 
     def read(self, extend: tree.Extend, path: Path, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:

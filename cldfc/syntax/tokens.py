@@ -1,4 +1,4 @@
-"""Text → words and signs, for what colours a spec or looks up what stands at a place; also of a text that is wrong."""
+"""Text → words and signs, even of a wrong text, to colour a spec or to look up what is at a place."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ Reducer = Literal["sum", "concat", "max", "min", "softmax"]
 class Reduction:
     """`sum(j = 0..i-1 : x@ℓ,j)`, `concat(j = 0..i-1 : x@ℓ,j)`, `max` and `min` likewise.
 
-    `softmax(j = 0..i : a@i,j)` stands where j has a value: it is that share of the whole.
+    `softmax(j = 0..i : a@i,j)` stands where j has a value, and is the weight of that term.
     """
 
     reducer: Reducer
@@ -357,7 +357,7 @@ class Stencil:
 
 StartName = Literal["he", "he_out", "torch", "zero", "identity", "orthogonal", "normal"]
 Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
-"""What stands around a map where a kernel reaches beyond it: nothing, zeros, or numbers of the map itself."""
+"""How a map is padded where a kernel reaches beyond it: not at all, with zeros, or with values of the map itself."""
 KernelRule = Literal["shared", "zero_sum", "symmetric", "unit_norm"]
 """What training keeps of a kernel."""
 
@@ -367,9 +367,9 @@ class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
 
     There is a size for each axis: `3` for signals, `3×3×3` for volumes. `padding` has one number, or one for each axis;
-    without, it is (k-1)/2 · dilation. `each` in place of
-    channels has a kernel for each channel by itself; `channels_out` is the number 1 then, of filters for each.
-    `rules` stand in the order of `KernelRule`, however they are written.
+    by default it is (k-1)/2 · dilation. `each` in place of channels makes a kernel for each channel by itself;
+    `channels_out` is then 1, the number of filters for each. `rules` are in the order of `KernelRule`, however they are
+    written.
     """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)

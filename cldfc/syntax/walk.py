@@ -1,4 +1,4 @@
-"""Walks over trees, without recursion, for trees may be deep; and indices put in for index names."""
+"""Walks over trees, without recursion, because trees may be deep; and indices in place of index names."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from cldfc.training.state import FORMAT, Saved
 
 _TENSORS, _STATE, _SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 _FILES = (_SUMS, _TENSORS, _STATE)
-"""In the order in which they are removed: without sums it is no checkpoint any more."""
+"""In the order in which they are removed: without sums a folder is no longer a checkpoint."""
 NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
 _PART = half_written(_FILES)
 _LAST_KEPT = 2
@@ -74,7 +74,7 @@ def name_of_chosen(position: TrainingPosition, choice: Choice) -> str | None:
 
 
 def write_checkpoint(folder: Path, tensors: memoryview, saved: Saved, choice: Choice) -> None:
-    """Write a checkpoint, of which `tensors` is a file, then remove those that are no longer needed.
+    """Write a checkpoint, with `tensors` as one of its files, then remove those that are no longer needed.
 
     Raises UsageError when that fails.
     """
@@ -83,9 +83,9 @@ def write_checkpoint(folder: Path, tensors: memoryview, saved: Saved, choice: Ch
     try:
         refuse_link(folder, is_folder=True)
         refuse_link(path, is_folder=True)
-        # What is there by this name was being written when a process was killed.
+        # A folder of this name was being written when a process was killed.
         _remove_checkpoint(path)
-        # A run that was deleted meanwhile is not made again.
+        # A run that was deleted meanwhile is not recreated.
         folder.mkdir(exist_ok=True)
         path.mkdir(exist_ok=True)
         (path / _SUMS).unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def sums(contents: Mapping[str, bytes | memoryview]) -> bytes:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let what was made or renamed in a folder survive a power failure."""
+    """Make what was created or renamed in a folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -153,7 +153,7 @@ def _remove_checkpoint(path: Path) -> None:
 
 
 def remove_all(folder: Path) -> None:
-    """Remove all checkpoints of a run that needs them no more, and their folder if there is nothing else in it."""
+    """Remove all checkpoints of a run that no longer needs them, and their folder if there is nothing else in it."""
     with suppress(OSError, UsageError):
         for path in list_checkpoints(folder):
             _remove_checkpoint(path)

@@ -1,4 +1,4 @@
-"""The steps of a training on its device: a step waits for nothing, and what it measures is read some steps later."""
+"""The steps of a training on its device: a step waits for nothing, and its measurements are read some steps later."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAG: Mapping[str, int] = {"cpu": 0, "cuda": 4}
 
 @dataclass(frozen=True, slots=True)
 class MeasuredStep:
-    """What was measured in a step, over all processes, and what any of them wished before it."""
+    """What was measured in a step, over all processes, and whether one of them asked to stop or to save before it."""
 
     loss: float
     """The mean over the images; not finite where the training has diverged."""
@@ -53,8 +53,8 @@ class _Noted:
 class Descent:
     """Takes the steps of a training, one after another, each the same function of tensors that stay where they are.
 
-    After a loss that is not finite no step changes a weight or a running statistic, the step of that loss included:
-    when it is read, some steps later, everything is as it was before it.
+    From a loss that is not finite on, no step changes a weight or a running statistic, not even its own step: when it
+    is read, some steps later, everything is as it was before that step.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, remark: Callable[[str], None] = ignore) -> None:
@@ -102,7 +102,7 @@ class Descent:
         self.task.network.train()
 
     def launch(self, asked: int, is_due: bool) -> None:
-        """Take a step, or let the device take it; with what this process wishes, which the others hear with it."""
+        """Take a step, or let the device take it; it also carries what this process asks for to the others."""
         self.images.fill()
         if self.task.processes.count > 1:
             wishes = torch.tensor([asked, is_due], dtype=torch.float64)
@@ -168,7 +168,7 @@ def _bytes_of(buffer: Tensor) -> Tensor:
 
 
 def _put_back(values: list[Tensor], before: list[Tensor], is_wanted: Tensor) -> None:
-    """Let bytes be what they were before, if that is wanted: 1, not 0. They are subtracted exactly, finite or not."""
+    """Restore earlier bytes if `is_wanted` is 1, not 0; bytes are subtracted exactly, even those of NaN."""
     if not values:
         return
     change = _of_lists._foreach_sub(values, before)

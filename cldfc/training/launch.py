@@ -42,7 +42,7 @@ class Launch:
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
-    """The place that torchrun gives this process; raises UsageError when the environment makes no sense."""
+    """The place that torchrun gives this process. Raises UsageError if the environment makes no sense."""
     said = {name: environment.get(name, otherwise) for name, otherwise in _NUMBERS.items()}
     if all(value.isdecimal() and len(value) < 7 for value in said.values()):
         address = environment.get("MASTER_ADDR", "localhost")
@@ -64,7 +64,7 @@ _RUN, _END = "run", "end"
 class Job:
     """All attempts of torchrun at one training; without torchrun there is one, and nothing to know.
 
-    The store is torchrun's own: it outlives the processes and ends with the job, so no other job meets what is in it.
+    The store is torchrun's own: it outlives the processes and ends with the job, so no other job sees its content.
     """
 
     launch: Launch = Launch()
@@ -88,7 +88,7 @@ class Job:
 
     @contextmanager
     def noting_end(self) -> Generator[None]:
-        """Let the next attempt know when this one ends in a way that another one cannot mend."""
+        """Let the next attempt know if this one ends for a reason that a restart cannot mend."""
         try:
             yield
         except Stopped as stopped:

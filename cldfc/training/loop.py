@@ -28,7 +28,7 @@ class Reached:
 
     position: TrainingPosition
     stands: bool = False
-    """Whether it stands there, network and all, because an epoch is over or some process wished it."""
+    """Whether the network is in that very state, because an epoch is over or some process asked for it."""
     asked: int = 0
     """The signal by which it was asked to stop, or 0: the same in all processes."""
 
@@ -36,10 +36,10 @@ class Reached:
 def train_from(
     task: Task, optimizer: Optimizer, start: TrainingPosition, progress: Progress, wish: Wish
 ) -> Iterator[Reached]:
-    """Train the network on from a position, and say how far it is after each step that was begun and each epoch.
+    """Continue training from a position, and yield how far it is after each step that was begun and each epoch.
 
-    It stands where an epoch ends, and after a step before which a process wished something. Raises Diverged when a
-    loss is not finite; the weights are then those before the step.
+    The network is in the reported state at the end of an epoch, and after a step before which a process asked for
+    something. Raises Diverged when a loss is not finite; the weights are then those before the step.
     """
     progress.start(task.recipe, task.loader.steps)
     position, descent = start, Descent(task, optimizer, progress.remark)
@@ -54,7 +54,7 @@ def train_from(
 
 
 def train_epoch(descent: Descent, start: TrainingPosition, progress: Progress, wish: Wish) -> Iterator[Reached]:
-    """Train through the rest of an epoch; its last step has been read at the end."""
+    """Train for the rest of an epoch; at the end its last step has been read."""
     task, position, began = descent.task, start, perf_counter() - start.seconds
     descent.begin(start.epoch, start.step)
     for step in range(start.step, task.loader.steps):
@@ -109,7 +109,7 @@ def _finish_epoch(task: Task, position: TrainingPosition, progress: Progress) ->
 
 
 def _score_parts(task: Task, progress: Progress) -> dict[Part, Score]:
-    """The scores on all images of each part that is tested, of which each process sees its share."""
+    """The scores on all images of each part that is tested; each process tests its share."""
     task.processes.agree(task.network)
     found: dict[Part, Score] = {}
     done = 0
@@ -122,13 +122,13 @@ def _score_parts(task: Task, progress: Progress) -> dict[Part, Score]:
 
 
 def _sum_up(own: Score, processes: Processes) -> Score:
-    """The score on the images of all processes, from that on each one's own."""
+    """The score on the images of all processes, from each one's score on its own."""
     sums = processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
     return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
 
 
 def _heard(batches: Iterable[Images], progress: Progress, done: int) -> Iterator[Images]:
-    """Batches of a test, of which the progress hears when they are done; `done` images were tested before them."""
+    """Batches of a test, reported to the progress when they are done; `done` images were tested before them."""
     for batch in batches:
         yield batch
         done += len(batch)

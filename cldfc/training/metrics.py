@@ -1,4 +1,4 @@
-"""What is measured in each epoch, where a training stands, how fast it goes, and what hears of that."""
+"""What is measured in each epoch, the position and the pace of a training, and the interface of its progress."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cldfc.files import read_text
 from cldfc.recipe import Part, Recipe
 
 Choice = Literal["validation", "last", "test"]
-"""How the epoch is chosen whose weights are saved: by its validation accuracy, or it is the last one. Only earlier
-releases of cldfc chose it by the test images."""
+"""How the epoch whose weights are saved is chosen: by validation accuracy, or as the last one. Only earlier releases of
+cldfc chose it by the test images."""
 
 _HELP = "give the folder of a run that has finished at least one epoch"
 
@@ -81,12 +81,12 @@ def parse_part(text: str) -> Part:
 
 
 def chosen_epoch(epochs: Sequence[Epoch], choice: Choice) -> Epoch:
-    """The epoch whose weights are saved, of all up to now; the first of equals."""
+    """The epoch whose weights are saved, among those so far; the first of equals."""
     return epochs[-1] if choice == "last" else max(epochs, key=lambda epoch: epoch.rank(choice))
 
 
 def stopped_early(epochs: Sequence[Epoch], recipe: Recipe) -> bool:
-    """Whether a training has ended for want of a better validation accuracy, before all its epochs."""
+    """Whether a training has ended before its last epoch, because the validation accuracy no longer improved."""
     if not recipe.patience or not 0 < len(epochs) < recipe.epochs:
         return False
     accuracies = [epoch.rank("validation")[0] for epoch in epochs]

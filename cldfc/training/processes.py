@@ -45,7 +45,7 @@ class SumOverProcesses(torch.autograd.Function):
 
 
 def synchronise_norms(network: nn.Module, kind: str) -> None:
-    """Let every batch norm of a network take its statistics over all processes, on devices of a kind.
+    """Make every batch norm of a network compute its statistics over all processes, on devices of this kind.
 
     On CUDA a norm becomes torch's own, which has no form for a CPU. Modules, tensors and names stay what they are.
     """
@@ -64,7 +64,7 @@ def synchronise_norms(network: nn.Module, kind: str) -> None:
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """A batch norm whose batch is that of all processes, which see as many images each."""
+    """A batch norm over the batches of all processes, which have equally many images."""
 
     def forward(self, input: Tensor) -> Tensor:
         return _normalise_batch(input, self, self) if self.training else super().forward(input)
@@ -151,7 +151,7 @@ class Processes:
         return [float(number) for number in tensor]
 
     def collect(self, numbers: Tensor) -> Tensor:
-        """The numbers of all processes, a row each, on the device: of a step there is one such exchange."""
+        """The numbers of all processes, a row each, on the device; a step has one such exchange."""
         if self.count == 1:
             return numbers[None]
         found = [torch.empty_like(numbers) for _ in range(self.count)]
@@ -168,7 +168,7 @@ class Processes:
 
     def spread(self, network: nn.Module, images: Tensor) -> nn.Module:
         """The network as all processes train it, on images like these: the gradient is the mean of theirs."""
-        # A kernel that is applied to zeros alone never gets a gradient, and would be waited for.
+        # A kernel that is only applied to zeros never gets a gradient, and torch would wait for it.
         # The statistics of norms are brought into agreement before a test; those of the first are saved.
         trained: nn.Module = _Distributed(
             network,
@@ -176,14 +176,14 @@ class Processes:
             gradient_as_bucket_view=True,
             find_unused_parameters=_has_idle(network, images),
         )
-        # After the first of all backward passes torch orders the gradients anew; from three processes on, they are then
-        # added up in another order. The first one is done here, so a resumed run does not differ in its first step.
+        # After the very first backward pass torch reorders the gradients; three or more processes then add them up in
+        # another order. That pass is done here, so that a resumed run does not differ in its first step.
         trained(images).sum().backward()
         network.zero_grad()
         return trained
 
     def agree(self, network: nn.Module) -> None:
-        """Let all have the statistics of the first, which are those that it saves."""
+        """Give all processes the statistics of the first, which are those that it saves."""
         if self.count > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, 0)
@@ -201,10 +201,10 @@ def _has_idle(network: nn.Module, images: Tensor) -> bool:
 
 @contextmanager
 def together(device: str | None = None) -> Generator[Processes]:
-    """Join the processes that torchrun has started; without it this process is alone, on the device that it wishes for.
+    """Join the processes that torchrun has started; without it this process is alone, on the device that it asks for.
 
-    Raises UsageError when the environment makes no sense, there is no such device, or another process has ended, and
-    what ended an attempt before a restart.
+    Raises UsageError if the environment makes no sense, there is no such device, or another process has ended; and
+    whatever ended an attempt before a restart.
     """
     launch = read_launch()
     if launch.count > 1 and device not in (None, "cpu", "cuda"):
@@ -256,9 +256,9 @@ def require_device(number: int) -> None:
 
 
 def end_process() -> None:
-    """End one of several processes, which has done its work, without taking it apart.
+    """End one of several processes, which has done its work, without the interpreter's shutdown.
 
-    Threads of gloo live on after the group is gone, and abort now and then a process that takes itself apart.
+    Threads of gloo outlive the group, and now and then abort a process that is shutting down.
     """
     if read_launch().count > 1:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Tensors as they were at one moment, in memory of their own, which holds the bytes of a safetensors file."""
+"""Tensors as they were at one moment, copied to memory that has the bytes of a safetensors file."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TYPES: Mapping[torch.dtype, str] = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""Their names in the file, in the order in which tensors lie there: so each lies at a multiple of its size."""
+"""Their names in the file, in the order of the tensors there, so that each lies at a multiple of its size."""
 _ALIGNED = 8
 
 
 class Snapshot:
-    """The memory of a file, which is kept from one moment to the next; for tensors on CUDA it is pinned.
+    """The memory of a file, which is reused for each snapshot; for tensors on CUDA it is pinned.
 
-    The bytes are those that `safetensors.torch.save` gives, but whoever hashes and writes them holds up no other
-    thread, and the copies from the device need not be waited for.
+    The bytes are those of `safetensors.torch.save`, but hashing and writing them holds up no other thread, and nothing
+    waits for the copies from the device.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The state of a training as tensors and JSON, there and back."""
+"""The state of a training to tensors and JSON, and back."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def generators() -> dict[str, str]:
 
 
 def restore_generators(states: Mapping[str, str]) -> None:
-    """Let the generators go on from these states. Raises ValueError when they are none."""
+    """Let the generators continue from these states. Raises ValueError if they are not states of a generator."""
     try:
         for kind, state in states.items():
             tensor = torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8)
@@ -118,7 +118,7 @@ def restore_generators(states: Mapping[str, str]) -> None:
 
 @contextmanager
 def generators_kept() -> Generator[None]:
-    """Let the generators be what they were when the block ends: who asks for a network draws nothing of one's own."""
+    """Restore the generators when the block ends: a caller's random numbers do not depend on what happens in it."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):  # pyright: ignore[reportUnknownMemberType]
         yield

@@ -1,4 +1,4 @@
-"""Parts of a training step: optimizer, rate, CUDA graph, score, and where a number comes from that is not finite."""
+"""Parts of a training step: optimizer, rate, CUDA graph, score, and the origin of a number that is not finite."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cldfc.data.images import Images, standardise
 from cldfc.device import Device, settled
 from cldfc.recipe import Recipe
 
-# Runs are hundreds to thousands of steps long: the usual 0.999 would remember the first of them.
+# Runs have hundreds to thousands of steps: the usual 0.999 would remember the first of them.
 _SQUARES = 0.99
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """A fused one: no other leaves everything as it was at a flag on the device, or reads its rate there."""
+    """A fused optimizer: no other obeys a flag on the device that says to change nothing, or reads its rate there."""
     parameters, decay = network.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, _SQUARES)
@@ -50,14 +50,14 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 
 LARGE = 1e4
-"""Numbers that a network whose values are normalised does not reach."""
+"""The size of numbers that a network with normalised values does not reach."""
 
 
 def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mapping[str, Sequence[str]]) -> str:
     """The layer that first gives a number that is not finite when `forward` runs again, in words.
 
-    Where all are finite, the value that has grown the most. `values` are those that the calls of each layer help
-    to compute, in the symbols of the spec. Empty where nothing has grown: dropout draws anew.
+    If all are finite, the value that has grown the most. `values` are those that the calls of each layer help to
+    compute, in the symbols of the spec. Empty if nothing has grown: dropout draws other numbers this time.
     """
     found: list[str] = []
     calls: Counter[str] = Counter()
@@ -107,9 +107,9 @@ WAITS = "called a synchronizing CUDA operation"
 
 
 class Captured:
-    """Calls a function of tensors that stay where they are; captures it on a CUDA device, and then replays that.
+    """Calls a function of tensors that stay where they are; on a CUDA device it is captured, and then replayed.
 
-    Where it waits for the device, or there is not enough memory for a graph, it runs as it is; `remark` hears why.
+    If the function waits for the device, or there is not enough memory for a graph, it is called; `remark` says why.
     """
 
     def __init__(self, remark: Callable[[str], None]) -> None:
@@ -132,7 +132,7 @@ class Captured:
             self.graph.replay()
 
     def look(self, function: Callable[[], None]) -> None:
-        """Run the function, and see whether it waits: a capture that meets a wait spoils torch's generator."""
+        """Run the function, and see whether it waits: a wait during a capture spoils torch's generator."""
         with _waiting() as waits:
             function()
         self.waits = waits
@@ -140,7 +140,7 @@ class Captured:
             self.explain(f"it waits for the device at {waits[0]}")
 
     def capture(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        """Record the kernels of a call, of which none runs."""
+        """Record the kernels of a call, without running them."""
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may copy images to the device meanwhile.
@@ -163,7 +163,7 @@ def _waiting() -> Generator[list[str]]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
-        # That the mode is a prototype it says itself.
+        # torch itself warns that the mode is a prototype.
         heard.clear()
         try:
             yield found

@@ -41,7 +41,7 @@ class Task:
 
     @property
     def choice(self) -> Choice:
-        """How the epoch is chosen whose weights are saved."""
+        """How the epoch whose weights are saved is chosen."""
         return "validation" if "validation" in self.loader.parts else "last"
 
     def scores(self, network: nn.Module, batch: Images) -> Tensor:
@@ -53,7 +53,7 @@ class Diverged(UsageError):
 
 
 def diverged(found: str, task: Task, origin: str = "") -> Diverged:
-    """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
+    """The error for something that is not finite; `origin` says where that came from, if it is known."""
     recipe, head = task.recipe, task.compiled.head if task.compiled else None
     clip = ", or with `--clip 1`" if recipe.clip is None else ""
     unbounded = f"; no normalisation stands between {head.value} and `linear`" if head else ""

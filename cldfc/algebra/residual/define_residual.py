@@ -61,7 +61,7 @@ def _with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
 
 
 def _with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
-    """Terms in which per-level constants name their level: under another left side they would take that one's."""
+    """Terms in which per-level constants name their level; otherwise they would take that of another left side."""
 
     def change(part: object) -> object | None:
         constants = words.tags.constants

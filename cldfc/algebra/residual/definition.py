@@ -24,11 +24,11 @@ from cldfc.syntax import tree
 
 @dataclass(frozen=True)
 class Definition:
-    """What the residual `name` of a family is, over the index names of `head`; what else is in it stands for itself.
+    """What the residual `name` of a family is, over the index names of `head`; other names stand for themselves.
 
-    `data` are the terms of f@ℓ, `mapping` those of 𝒜@ℓ(u@ℓ,i); `place` is that of the step in the head.
-    `equation` defines the same under this name in the spec already, if one does. `correction` is what corrections of
-    u are called where they have a name. `partners` are the residuals of other families that take part in the iteration.
+    `data` are the terms of f@ℓ, `mapping` those of 𝒜@ℓ(u@ℓ,i); `place` is the position of the step in the head.
+    `equation` is the one of the spec, if any, that already defines it under this name. `correction` is the name of
+    corrections of u, if they have one. `partners` are the residuals of other families that take part in the iteration.
     """
 
     words: Vocabulary
@@ -42,7 +42,7 @@ class Definition:
     correction: str = ""
     partners: tuple[Definition, ...] = ()
     known: tuple[Definition, ...] = ()
-    """Residuals of other families, which the spec computes by now."""
+    """Residuals of other families, which the spec already computes."""
 
     @property
     def every(self) -> tuple[Definition, ...]:
@@ -155,7 +155,7 @@ class Definition:
 
 
 def _quotient(term: Term, by: Term) -> Term | None:
-    """What stands before one term in another: in A * ω * C * u before C * u; None if it is not in it."""
+    """The factors before one term in another: A * ω before C * u in A * ω * C * u; None if it does not end in it."""
     length = len(term.word) - len(by.word)
     if term.atom != by.atom or length < 0 or term.word[length:] != by.word:
         return None

@@ -37,7 +37,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An equation of the spec whose normalisations a new one has taken over, with what stands for its index names."""
+    """An equation of the spec whose normalisations a new one has taken over, and what replaces its index names."""
 
     equation: tree.Equation
     indices: Indices
@@ -54,8 +54,8 @@ class DerivedEquation:
 class Derivation:
     """The residual form of a spec.
 
-    `spec` stands for itself, its text is `spec.source.text`; its parameters have the names that they have in the
-    spec that was given. `proofs` are in the order of its equations.
+    `spec` is self-contained, its text is `spec.source.text`; its parameters have the names that they have in the spec
+    that was given. `proofs` are in the order of its equations.
     """
 
     spec: tree.Tree

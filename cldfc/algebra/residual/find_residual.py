@@ -20,7 +20,7 @@ from cldfc.syntax.walk import mentions
 def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Iterator[Definition]:
     """The residuals on which a spec may iterate. After the last, raises CldfError: why there is no other.
 
-    `known` are those that have been found before, which the spec computes by now.
+    `known` are those that were found before, which the spec already computes.
     """
     found = list(iterations(words))
     if not found:
@@ -106,7 +106,7 @@ def _names_in(expression: tree.Expression) -> set[str]:
 
 
 def _sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
-    """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u`, and in `u + B * f - B * A * u`."""
+    """Residuals whose terms are spread over a sum: f - A * u in `u + f - A * u`, and in `u + B * f - B * A * u`."""
     if not isinstance(right, tree.Sum):
         return
     form = forms.value(right)
@@ -129,7 +129,7 @@ def _sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Ite
 
 
 def _without_prefix(term: Term, prefix: Term) -> Term | None:
-    """A term without the scalars and the operators that stand first in another; None if it has not all of them."""
+    """A term without the scalars and the first operators of another; None if it lacks one of them."""
     scalars, length = without_scalars(term, prefix), len(prefix.word)
     if scalars is None or term.word[:length] != prefix.word:
         return None
@@ -143,7 +143,7 @@ def _is_iterated(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> 
 
 
 def _is_fixed(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
-    """Whether a value of the iterated family is that of one step, such as u@ℓ,0: it is the same in every step."""
+    """Whether a value of the iterated family belongs to one step, such as u@ℓ,0, and so is the same in every step."""
     pairs = enumerate(zip(words.positions(read), words.positions(iteration.left), strict=True))
     return all(own.base is None if at == iteration.place else own == head for at, (own, head) in pairs)
 
@@ -195,9 +195,9 @@ def _residual_of(
 
 
 def _is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False) -> bool:
-    """Whether a term is computed from the iterated values themselves, step by step: such a term is no data.
+    """Whether a term is computed from the iterated values themselves, step by step, and so cannot be data.
 
-    `besides`: a value of u itself, such as u@ℓ,0, may be.
+    `besides`: except values of u itself, such as u@ℓ,0.
     """
     reached = reachable(words)
     families = {family_of(value) for value in words.values(term)} - ({iteration.family} if besides else set[Family]())
@@ -210,7 +210,7 @@ def _is_numbered(iteration: Iteration, words: Vocabulary) -> bool:
 
 
 def _shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:
-    """Terms as they are, unless some of them cancel or meet: f for `2 * f - f`."""
+    """Terms as they are, unless some of them cancel or can be collected: f for `2 * f - f`."""
     form = forms.total(terms)
     return terms_of(form) if len(form) < len(terms) else terms
 
@@ -218,7 +218,7 @@ def _shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signe
 def _changes_with_step(
     form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
 ) -> CldfError | None:
-    """Why a mapping that differs from step to step, or data that all do, give no residual form; else None."""
+    """Why there is no residual form if the mapping, or all data, differ from step to step; else None."""
     for term in form:
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):

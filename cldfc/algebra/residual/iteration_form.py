@@ -85,7 +85,7 @@ class Rewriting:
         return [(definition, read) for definition, read in found if not self.is_circular(definition, read)]
 
     def is_circular(self, definition: Definition, read: tree.Symbol) -> bool:
-        """Whether r at a value of u is what the equation itself is for, or is computed from that."""
+        """Whether r at a value of u is what the equation itself defines, or is computed from that."""
         words, own = definition.words, self.left
         data = (value for part in definition.data_at(read.tag) for value in words.values(part.term))
         return any(
@@ -164,7 +164,7 @@ class IterationForm:
         raise refusals.data_stay(self.equation, self.whole)
 
     def reads(self, term: tree.Expression, is_steady: bool) -> bool:
-        """Whether a term reads u or a partner on the same level: at a step that is the same always, or at another."""
+        """Whether a term reads u or a partner on the same level: at one fixed step, if `is_steady`, else at others."""
         found = [read for family in self.whole.families for read in self.definition.words.reads(term, family)]
         place, words = self.definition.place, self.definition.words
         same = [read for read in found if is_same_level(self.equation.left, read, place, words)]
@@ -228,7 +228,7 @@ def iteration_of(equation: tree.Equation, whole: Definition) -> Definition | Non
 class Start:
     """An equation for u that is no iteration, at a tag; `data` is the equation for f there, if it is put in.
 
-    `indices` stand for those of its index names that are narrowed to what the residual speaks of.
+    `indices` replace those of its index names that are narrowed to the range of the residual.
     """
 
     feature: tree.Equation
@@ -239,7 +239,7 @@ class Start:
 
 
 def starts(definition: Definition, equations: Sequence[tree.Equation], data: Sequence[tree.Equation]) -> list[Start]:
-    """Where the residual starts; each equation for f, in `data`, is put in at one start only: it may own parameters."""
+    """Where the residual starts; each equation for f in `data` is put in only once, because it may own parameters."""
     narrowed = [(e, indices) for e in equations if (indices := definition.narrowed(e)) is not None]
     pairs = [_pair(definition, e, indices, equation) for e, indices in narrowed for equation in data]
     known = [start for start in pairs if start is not None]
@@ -254,7 +254,7 @@ def starts(definition: Definition, equations: Sequence[tree.Equation], data: Seq
 
 
 def _best(definition: Definition, data: tree.Equation | None, known: Sequence[Start]) -> Start:
-    """The start at which an equation for f is put in: the last, but rather one whose u it contains."""
+    """The start at which an equation for f is put in: one whose u it contains, if there is one, else the last."""
     assert data is not None
     words = definition.words
     same = [start for start in known if start.data is data]
@@ -290,7 +290,7 @@ def _pair(definition: Definition, feature: tree.Equation, indices: Indices, data
 
 
 def _match(words: Vocabulary, read: tree.Expression, left: tree.Symbol) -> Indices | None:
-    """What has to stand for the index names of a value that is read, so that a left side defines it."""
+    """What the index names of a value that is read must be, so that a left side defines it."""
     assert isinstance(read, tree.Symbol)
     indices: dict[str, tree.Index] = {}
     pairs = zip(read.tag, left.tag, words.positions(read), words.positions(left), strict=True)

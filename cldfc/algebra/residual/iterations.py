@@ -1,4 +1,4 @@
-"""What is iterated, and with which weights an equation takes earlier values."""
+"""The iterations of a spec, and the weights of earlier values in an equation."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Iteration:
 
 
 def iterations(words: Vocabulary) -> Iterator[Iteration]:
-    """The iterations of a spec: first those with index names alone on their left sides; direct ones before others."""
+    """The iterations of a spec: first those with only index names on their left sides; direct ones before others."""
     found: list[tuple[tree.Equation, int]] = []
     for equation in words.equations():
         reads = words.reads(equation.right, family_of(equation.left))
@@ -124,7 +124,7 @@ def _step_place(left: tree.Symbol, read: tree.Symbol, words: Vocabulary) -> int 
 def reachable(words: Vocabulary) -> dict[Family, dict[Family, int]]:
     """The families that each one is computed from on the same level, at the same step or an earlier one.
 
-    With each the place of the step in its tag, where some step on the way is an earlier one; others are left out.
+    Each has the place of the step in its tag at which it lies earlier; families without such a place are left out.
     """
     links: dict[Family, dict[Family, int | None]] = {}
     for equation in words.equations():
@@ -299,7 +299,7 @@ class Weights:
 
 
 def _evaluated(multiples: Multiples, binding: Binding) -> _Weight:
-    """Products of scalars and numbers at a choice of indices; what is no scalar becomes part of the factor."""
+    """Products of scalars and numbers at a choice of indices; numbers become part of the factor."""
     found: list[_Weight] = []
     for letters, factor in multiples.items():
         scalars: list[Hashable] = []

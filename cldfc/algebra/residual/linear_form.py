@@ -1,4 +1,4 @@
-"""Linear combinations: coefficient · scalars · word of linear operators · atom, in which equal terms meet."""
+"""Linear combinations: coefficient · scalars · word of linear operators · atom, with equal terms collected."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class LinearForms:
                 return {Term((), (), self.opaque(expression)): Fraction(1)}
 
     def opaque(self, expression: tree.Expression) -> _Atom:
-        """An atom that is not taken apart; where it owns parameters, each place is another one."""
+        """An expression as an atom; if it owns parameters, each place is a different atom."""
         place = (expression.span.start, id(expression)) if self.words.is_own(expression) else None
         return _Atom((expression, place), expression)
 
@@ -146,7 +146,7 @@ class LinearForms:
         return found
 
     def multiples(self, left: tree.Expression) -> Multiples:
-        """A number or scalar as a sum of products of scalars and numbers that are not known."""
+        """A number or scalar as a sum of products of scalars and of numbers without a known value."""
         names = self.words.names
         match left:
             case tree.Sum(terms, signs):

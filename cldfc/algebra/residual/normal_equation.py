@@ -26,10 +26,10 @@ _SUFFIX = "_normal"
 
 
 def write_normal(spec: tree.Tree, definition: Definition) -> tree.Tree:
-    """A spec with 𝒜ᵀ applied to the residual wherever a correction takes it; `definition` says what that is.
+    """A spec with 𝒜ᵀ applied to the residual, which is `definition`, wherever a correction takes it.
 
-    What else the residual is for, such as the data of the next level, stays as it is. Raises CldfError where a part
-    of 𝒜 has no adjoint in the language, or a correction cannot be applied to features.
+    Other uses of the residual, such as for the data of the next level, stay as they are. Raises CldfError if a part of
+    𝒜 has no adjoint in the language, or if a correction cannot be applied to features.
 
     Before::
 
@@ -78,7 +78,7 @@ def _infer(spec: tree.Tree) -> Inferred:
 
 
 def _corrections(definition: Definition) -> Iterator[tree.Equation]:
-    """The equations of the iteration: those for u and its partners, and for what is computed from these for them."""
+    """The equations of the iteration: those for u and its partners, and for the values in between."""
     words, reached = definition.words, reachable(definition.words)
     for equation in words.equations():
         family = family_of(equation.left)

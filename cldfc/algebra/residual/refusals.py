@@ -32,7 +32,7 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
 
 
 def counts_in_steps(spec: tree.Tree) -> CldfError | None:
-    """What is not taken apart: values at a multiple or a part of an index, and sums in steps."""
+    """What is not handled: values at a multiple or a part of an index, and sums in steps."""
     values = {statement.left.name for statement in spec.statements if isinstance(statement, tree.Equation)}
     parts = (found for s in spec.statements if isinstance(s, tree.Equation | tree.Let) for found in parts_within(s))
     for found in parts:
@@ -83,7 +83,7 @@ def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
 
 
 def _adds_to_earlier(iteration: Iteration, words: Vocabulary) -> bool:
-    """Whether an iteration adds to an earlier value, or to a sum of such, what it computes."""
+    """Whether an iteration adds what it computes to an earlier value, or to a sum of such."""
     left, cycle = iteration.equation.left, _cycle_of(iteration, words)
     parts = distributed(iteration.equation.right, cycle, words)
     return any(multiple_of(part.term, left, iteration.place, words) in cycle for part in parts)
@@ -211,7 +211,7 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
 
 
 def has_errors(error: CldfError, found: Definition) -> CldfError:
-    """A residual form that says less than the spec: the shape of a zero that only 𝒜(u) told, for instance."""
+    """A residual form that says less than the spec: the shape of a zero that only 𝒜(u) determined, for instance."""
     reason = error.diagnostics[0]
     equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
     message = f"the residual form would have an error: {reason.message}"
@@ -228,5 +228,5 @@ def normal_has_errors(error: CldfError, found: Definition) -> CldfError:
 
 
 def _other_sign(term: tree.Expression) -> str:
-    """What stands in a term that is no operator by its name."""
+    """The word of a `fix` or `solve` in a term, or else `⊙`."""
     return next((fix.word for fix in fixes(term)), "⊙")

@@ -74,7 +74,7 @@ class _Equations:
                         yield StartForm(definition, start, whole).entry()
 
     def iteration(self, equation: tree.Equation) -> IterationForm | None:
-        """An equation as an iteration, if it is one; that of one step, u@ℓ,1 = …, may as well be a start."""
+        """An equation as an iteration, if it is one; that of a single step, u@ℓ,1 = …, may be a start instead."""
         whole = self.definition
         definition = iteration_of(equation, whole)
         if definition is None:
@@ -145,7 +145,7 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         try:
             more, network, definition = _derive_once(found.spec, network, known)
         except CldfError as error:
-            # A second family that has no iteration, or no residual, is nothing to speak of.
+            # That a second family has no iteration, or no residual, is not worth a note.
             refused = [each.message for each in error.diagnostics if each.code not in ("E0801", "E0802")]
             return replace(found, notes=(*found.notes, *refused))
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
@@ -165,7 +165,7 @@ def _derive_once(
 ) -> tuple[Derivation, Inferred, Definition]:
     """The residual form of one iterated family, its network, and what its residual is; `known` are those of others.
 
-    Of what may be a residual the first is taken that gives a residual form.
+    Of the possible residuals, the first that gives a residual form is taken.
     """
     words = read_vocabulary(spec, original.expansion.instances)
     others = [replace(other, words=words) for other in known]
@@ -221,7 +221,7 @@ def _infer_derived(spec: tree.Tree) -> Inferred:
 
 
 def _notes_on_unused(original: Inferred, inferred: Inferred) -> list[str]:
-    """Notes on parameters that the residual form does without; of many, on the first two."""
+    """Notes on parameters that the residual form does not use; of many, on the first two."""
     keys = sorted(original.parameters.keys() - inferred.parameters.keys())
     texts = [f"`{format_key(key)}` has no part in the residual form: what it computes cancels" for key in keys]
     return texts if len(texts) <= 3 else [*texts[:2], f"and {len(texts) - 2} more have none"]

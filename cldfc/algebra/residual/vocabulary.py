@@ -21,7 +21,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.walk import changed_parts, index_as_number, index_in_place, mentions, reductions
 
 NOWHERE = Span(Source("derived", ""), 0, 0)
-"""Where trees stand that nobody wrote."""
+"""The place of trees that nobody wrote."""
 
 Indices = Mapping[str, tree.Index]
 Node = TypeVar("Node")
@@ -34,7 +34,7 @@ class Signed:
 
 
 def transform(node: Node, change: Callable[[object], object | None]) -> Node:
-    """A tree with every outermost part replaced for which `change` gives another."""
+    """A tree in which the outermost parts for which `change` gives another are replaced."""
     changed = change(node)
     if changed is not None or not is_dataclass(node):
         return node if changed is None else cast(Node, changed)
@@ -86,7 +86,7 @@ def put_in(node: Node, name: str, arity: int, found: Callable[[tree.Symbol], tre
 
 
 def signed_terms(expression: tree.Expression, sign: Literal[1, -1] = 1) -> Iterator[Signed]:
-    """The terms of a sum, also of sums in it; zeros are none."""
+    """The terms of a sum, and of sums inside it, without zeros."""
     match expression:
         case tree.Number(0):
             return
@@ -189,7 +189,7 @@ class Vocabulary:
         return self.names.kind(function) is not Kind.VALUE and self.is_linear(function)
 
     def can_expand(self, name: str) -> bool:
-        """Whether a name is an operator that is what its one `let` says of it: no family, and not defined by itself."""
+        """Whether a name is an operator with a single `let`, and without named operands."""
         let = self.lets.get(name)
         return let is not None and not let.arguments and name not in self.names.members
 
@@ -200,7 +200,7 @@ class Vocabulary:
         return tuple(dict.fromkeys(breaks(function, self.lets, self.biased)))
 
     def is_own(self, expression: tree.Expression) -> bool:
-        """Whether an expression differs from place to place: by parameters that each place owns, or by chance."""
+        """Whether an expression differs from place to place: by parameters that each place owns, or at random."""
         open, seen = mentions(expression), set[str]()
         for found in open:
             if not isinstance(found, tree.Symbol):

@@ -1,4 +1,4 @@
-"""Equations with operators that name their operands, `S@i(u@i-1, f)`, written out."""
+"""Equations with operators with named operands, `S@i(u@i-1, f)`, written out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from cldfc.syntax.walk import mentions, parts_within
 def write_out(spec: tree.Tree, original: Inferred) -> tuple[tree.Tree, Inferred]:
     """A spec, and its network, in which no equation has an operator with named operands.
 
-    An operator that is defined by itself, `M@1(f - A * u)`, stays as it is, and is taken for a letter: it has one
-    operand. Raises CldfError where one with several is defined by itself, or its operands would be computed twice, and
-    for what counts in steps.
+    A recursive operator with one operand, `M@1(f - A * u)`, stays as it is. Raises CldfError for a recursive one with
+    several, if operands with parameters would be computed twice, and for values and sums that count in steps.
     """
     if refusal := refusals.counts_in_steps(spec):
         raise refusal

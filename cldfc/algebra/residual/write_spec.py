@@ -1,4 +1,4 @@
-"""The residual form as a spec that stands for itself, with its parameters under their old names."""
+"""The residual form as a self-contained spec, with its parameters under their old names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cldfc.syntax.walk import mentions
 
 
 def keep_names(entries: Sequence[DerivedEquation], derived: Program, program: Program) -> list[tree.Rename]:
-    """What gives each parameter of the residual form its name in the spec; `program` is the spec's.
+    """The `rename`s that give each parameter of the residual form its name in the spec; `program` is the spec's.
 
     The normalisations of an equation are those of its origins, one after the other.
     """
@@ -34,7 +34,7 @@ def keep_names(entries: Sequence[DerivedEquation], derived: Program, program: Pr
         new = _owned_by(equation, derived, {})
         old = [symbol for origin in entry.origins for symbol in _owned_by(origin.equation, program, origin.indices)]
         found += [tree.Rename(*pair, NOWHERE) for pair in zip(new, old, strict=True)]
-    # A `rename` speaks of all parameters of a name with so many indices: where one has moved, each says where it is.
+    # A `rename` concerns all parameters of a name with the same number of indices: if one has moved, each gets its own.
     moved = {family_of(rename.old) for rename in found if rename.old != rename.new}
     return list(dict.fromkeys(rename for rename in found if family_of(rename.old) in moved))
 
@@ -154,7 +154,7 @@ def _kept_statements(
             case tree.Version() | tree.Range() | tree.InputStatement() | tree.Output():
                 yield statement
             case _:
-                # What others say is of the values and the sizes of the form that is left.
+                # Others are about values and sizes of the form that is left behind.
                 pass
 
 

@@ -36,10 +36,10 @@ def iterate(
     steps: int,
     memory: int,
 ) -> tuple[torch.Tensor, int, float]:
-    """Update x until that changes it, relative to it, by at most tol in every image.
+    """Update x until no image changes by more than tol, relative to its norm.
 
-    Also gives how often it was updated, at most `steps` times, and the last change. With
-    a memory, each x combines as many values before it, by Anderson's rule.
+    Returns x, the number of updates, at most `steps`, and the last change. With a memory,
+    each x also combines that many values before it: Anderson acceleration.
     """
     values: list[torch.Tensor] = []
     changes: list[torch.Tensor] = []
@@ -58,7 +58,7 @@ def iterate(
 
 
 def anderson(values: list[torch.Tensor], changes: list[torch.Tensor]) -> torch.Tensor:
-    """The combination of values whose changes, combined alike, are least in each image."""
+    """The combination of values for which that of their changes has the least norm."""
     last, precise = values[-1], torch.promote_types(values[-1].dtype, torch.float32)
     with torch.autocast(last.device.type, enabled=False):
         rows = torch.stack([x.flatten(1) for x in values], dim=2).to(precise)
@@ -82,11 +82,11 @@ def fixed_point(
     memory: int,
     implicit: bool = True,
 ) -> torch.Tensor:
-    """The value that `update` maps to itself; `found` is told how it was reached.
+    """The value that `update` maps to itself; `found` gets the iterations and last change.
 
-    Autograd sees the last update alone. Its derivatives are those of the fixed point u,
-    dL/df + (dF/du)^T y = y, solved in the same way, or without `implicit` those of the
-    last update.
+    Autograd sees only the last update F. The gradient is that of the fixed point u: what
+    goes back through F is the y with y = dL/du + (dF/du)^T y, found in the same way.
+    Without `implicit` it is that of the last update.
     """
     with torch.no_grad():
         u, count, change = iterate(update, start, tol, steps, memory)
@@ -101,7 +101,7 @@ def fixed_point(
 
     def solve(gradient: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
-            raise RuntimeError(f"{name} has first derivatives alone")
+            raise RuntimeError(f"{name} has only first derivatives")
         y, count, change = iterate(
             lambda y: gradient + pull_back(y), gradient, tol, steps, memory
         )
@@ -124,8 +124,8 @@ def conjugate_gradients(
 ) -> torch.Tensor:
     """The u with apply(u) = right, for a symmetric positive definite `apply`.
 
-    `found` is told the number of steps and the largest residual, relative to the right
-    side. Derivatives are those of the solution: the adjoint equation is solved alike.
+    `found` gets the number of steps and the largest residual, relative to the right side.
+    Gradients are those of the solution: the adjoint equation is solved in the same way.
     """
 
     def dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -166,7 +166,7 @@ def conjugate_gradients(
 
     def solve_adjoint(gradient: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
-            raise RuntimeError(f"{name} has first derivatives alone")
+            raise RuntimeError(f"{name} has only first derivatives")
         start = torch.zeros_like(gradient)
         y, count, residual = solve(pull_back, gradient, start)
         found[f"{name} backward"] = count, residual
@@ -181,9 +181,9 @@ def conjugate_gradients(
 class FixedPoints(nn.Module):
     """FixedPoints: images, N × 2 × 6 × 6 → scores of classes, N × 3.
 
-    `fixed_points` says of each value that an iteration gave in the last pass how many
-    iterations that took, and the last relative change: {"u.1": (12, 3e-05)}, and of its
-    derivatives, {"u.1 backward": (9, 8e-05)}.
+    `fixed_points` has, for each fixed point of the last pass, the number of iterations and
+    the last relative change, {"u.1": (12, 3e-05)}, and the same for the gradient,
+    {"u.1 backward": (9, 8e-05)}.
     """
 
     def __init__(self, *, in_channels: int = 2, num_classes: int = 3) -> None:
