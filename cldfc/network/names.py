@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
 from cldfc.network.positions import FUNCTIONS
@@ -199,7 +200,7 @@ class Names:
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
 
-    @property
+    @cached_property
     def dimension(self) -> int:
         """Of the network, which its first map says: 1 for signals, 2 for images, 3 for volumes."""
         return min(3, len(self.maps[0].shape) - 1) if self.maps else 2
@@ -464,6 +465,17 @@ class Names:
         match expression:
             case tree.Symbol(name):
                 return self.kind_of_symbol(name)
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                kinds = self.kind(outer), self.kind(inner)
+                if kinds[0] in FACTORS:
+                    return self.kind_of_product(*kinds)
+                if kinds[1] in NUMBERS and isinstance(outer, tree.Symbol) and is_function(outer.name):
+                    return Kind.NUMBER
+                return kinds[1] if kinds[1] in (Kind.OPERATOR, *TRAINED) else Kind.VALUE
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return self.kind_of_parts([self.kind(part) for part in parts])
+            case tree.Star(left, _, inner):
+                return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
             case tree.Number():
                 return Kind.NUMBER
             case tree.Argument() | tree.Pairing() | tree.Norm() | tree.ApplyToSeveral():
@@ -475,23 +487,12 @@ class Names:
             case tree.Power(base):
                 kind = self.kind(base)
                 return Kind.NUMBER if kind in (*NUMBERS, None) else kind if kind in TRAINED else Kind.POWER
-            case tree.Star(left, _, inner):
-                return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
-            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
-                kinds = self.kind(outer), self.kind(inner)
-                if kinds[0] in FACTORS:
-                    return self.kind_of_product(*kinds)
-                if kinds[1] in NUMBERS and isinstance(outer, tree.Symbol) and is_function(outer.name):
-                    return Kind.NUMBER
-                return kinds[1] if kinds[1] in (Kind.OPERATOR, *TRAINED) else Kind.VALUE
             case tree.Reduction("softmax", _, _, _, inner):
                 return Kind.SCALAR if self.kind(inner) in (*NUMBERS, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
             case tree.Fix():
                 return Kind.VALUE
-            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return self.kind_of_parts([self.kind(part) for part in parts])
 
     def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
         known = [kind for kind in kinds if kind is not None and kind not in NUMBERS]
@@ -506,7 +507,7 @@ class Names:
             return right
         if right in NUMBERS and left in NUMBERS:
             return Kind.NUMBER
-        return _of_trained([left, right]) if {left, right} <= {*FACTORS} else Kind.VALUE
+        return _of_trained([left, right]) if left in FACTORS and right in FACTORS else Kind.VALUE
 
     def kind_of_quotient(self, above: Kind | None, below: Kind | None) -> Kind | None:
         if {above, below} <= {*NUMBERS, None}:
@@ -520,7 +521,7 @@ class Names:
         """Whether an expression may be a number for each image: one, or an operand that may stand for one."""
         if self.multiples.is_image_number(expression):
             return True
-        return mentions_argument(expression) and self.kind(expression) is Kind.VALUE
+        return self.kind(expression) is Kind.VALUE and mentions_argument(expression)
 
     def is_factor(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number, a scalar or a vector."""

@@ -214,6 +214,9 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
             else replace(operand, family=families.get(operand.family, operand.family))
         )
 
+    def is_settled(operand: Operand) -> bool:
+        return isinstance(operand, int) or operand.family not in families
+
     for template in templates:
         if template.readings:
             template = replace(template, readings=tuple(_settle_names(template.readings, words)))
@@ -224,6 +227,10 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
             continue
         steps: list[Step] = []
         for step in template.steps:
+            own = [use.name for use in step.uses()]
+            if parameters.keys().isdisjoint(own) and all(map(is_settled, step.operands)):
+                steps.append(step)
+                continue
             use, statistics = (
                 use and replace(use, name=parameters.get(use.name, use.name)) for use in (step.use, step.statistics)
             )
@@ -284,6 +291,8 @@ def _report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
     In `u@i = u@ℓ,i-1 + …`, `u@ℓ,i` is meant; in `ui = u@i-1 + …`, `u@i`.
     """
     left, names = equation.left, tags.constants.names
+    if not tags.constants.ranges:
+        return False
     spoken = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
     own = {index.name for index in left.tag}
     free = [name for name in dict.fromkeys(spoken) if isinstance(names.declared.get(name), tree.Range)]

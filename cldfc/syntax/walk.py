@@ -18,6 +18,8 @@ def children(node: object) -> list[object]:
     found: list[object] = []
     for name in _inner_parts(type(node)):
         part: object = getattr(node, name)
+        if not part:
+            continue  # as in most fields
         if isinstance(part, tuple):
             found += [child for child in cast("tuple[object, ...]", part) if parts_of(type(child)) is not None]
         elif parts_of(type(part)) is not None:
@@ -58,7 +60,7 @@ def mentions(root: _Node) -> list[tree.Symbol | tree.Index]:
     stack: list[object] = [root]
     while stack:
         node = stack.pop()
-        if isinstance(node, tree.Symbol | tree.Index):
+        if isinstance(node, (tree.Symbol, tree.Index)):
             found.append(node)
         stack += reversed(children(node))
     return found
