@@ -468,7 +468,7 @@ class Elaboration:
                 return self.step(Zero(), (), None, expression.span)
             case tree.Argument(name):
                 return scope.arguments[name]
-            case _ if self.words.names.kind(expression) is Kind.NUMBER:
+            case _ if self.words.names.is_number(expression) and self.words.names.kind(expression) is Kind.NUMBER:
                 zero = self.step(Zero(), (), None, expression.span)
                 return self.with_number(Shift(1), expression, zero, expression.span, scope)
             case tree.Symbol():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from itertools import takewhile
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
 from cldfc.network.positions import FUNCTIONS
@@ -528,8 +529,23 @@ class Names:
         return self.kind(expression) in FACTORS
 
     def is_number(self, expression: tree.Expression) -> bool:
-        """Whether an expression is a number; an index counts as one."""
-        return self.kind(expression) in NUMBERS
+        """Whether an expression is a number; an index counts as one.
+
+        That is asked of every part of an equation, so its kind is not worked out as a whole: a value in it is enough.
+        """
+        match expression:
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                kind = self.kind(outer)
+                is_applied = kind not in TRAINED and isinstance(outer, tree.Symbol) and is_function(outer.name)
+                return (kind in NUMBERS or is_applied) and self.is_number(inner)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                kinds = (self.kind(part) for part in parts)
+                known = [*takewhile(lambda kind: kind is None or kind in NUMBERS, kinds)]
+                return len(known) == len(parts) and any(kind is not None for kind in known)
+            case tree.Star(left, _, inner):
+                return inner is not None and self.is_number(left) and self.is_number(inner)
+            case _:
+                return self.kind(expression) in NUMBERS
 
     def kind_of_symbol(self, name: str) -> Kind | None:
         if name not in self.kinds:

@@ -32,7 +32,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import is_reserved
 from cldfc.syntax.spelling import ascii_name
-from cldfc.syntax.walk import mentions
+from cldfc.syntax.walk import children, mentions
 
 
 @dataclass(frozen=True)
@@ -395,8 +395,13 @@ def _check_model(names: Names) -> None:
 
 def _tagged_operators(spec: tree.Tree) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
-    found = [mention for statement in spec.statements for mention in mentions(statement)]
-    return {mention.name for mention in found if isinstance(mention, tree.Symbol) and mention.tag} & BUILTINS.keys()
+    found, waiting = set[str](), list[object](spec.statements)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, tree.Symbol) and node.tag:
+            found.add(node.name)
+        waiting += children(node)
+    return found & BUILTINS.keys()
 
 
 def _check_operators(words: Words) -> None:

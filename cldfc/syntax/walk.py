@@ -16,6 +16,8 @@ _Node = tree.Statement | tree.Expression | tree.Index
 
 def children(node: object) -> list[object]:
     found: list[object] = []
+    if isinstance(node, tree.Symbol) and not node.tag and not node.settings:
+        return found  # as most are
     for name in _inner_parts(type(node)):
         part: object = getattr(node, name)
         if not part:
