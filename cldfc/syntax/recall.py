@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 from cldfc.diagnostics import Source, Span
 from cldfc.syntax import tree
@@ -99,13 +99,16 @@ def _moved(node: object, names: Mapping[str, str], by: int, source: Source) -> o
         return names.get(node, node)
     if isinstance(node, Span):
         return Span(source, node.start + by, node.end + by)
+    if not node:
+        return node  # as in most fields
     if isinstance(node, tuple):
         return tuple([_moved(part, names, by, source) for part in cast("tuple[object, ...]", node)])
-    if parts_of(kind := type(node)) is None:
-        return node
-    return cast(Any, kind)(*[_moved(getattr(node, name), names, by, source) for name in _fields_of(kind)])
+    kind = type(node)
+    found = [_moved(getattr(node, name), names, by, source) for name in _fields_of(kind)]
+    return kind(*found) if found else node
 
 
 @cache
 def _fields_of(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    """All fields of a tree, its places too; none for a class that is not a tree."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
