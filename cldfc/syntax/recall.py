@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from typing import cast
 
 from cldfc.diagnostics import Source, Span
@@ -97,18 +98,22 @@ def _moved(node: object, names: Mapping[str, str], by: int, source: Source) -> o
     """A tree with other names, so many characters further on."""
     if isinstance(node, str):
         return names.get(node, node)
-    if isinstance(node, Span):
-        return Span(source, node.start + by, node.end + by)
-    if not node:
-        return node  # as in most fields
     if isinstance(node, tuple):
         return tuple([_moved(part, names, by, source) for part in cast("tuple[object, ...]", node)])
     kind = type(node)
-    found = [_moved(getattr(node, name), names, by, source) for name in _fields_of(kind)]
-    return kind(*found) if found else node
+    fields_of = _fields_of(kind)
+    if fields_of is None:
+        return node
+    parts = [*fields_of(node)]
+    for at, part in enumerate(parts):
+        if isinstance(part, Span):
+            parts[at] = Span(source, part.start + by, part.end + by)
+        elif part:  # most are empty
+            parts[at] = _moved(part, names, by, source)
+    return kind(*parts)
 
 
 @cache
-def _fields_of(kind: type) -> tuple[str, ...]:
-    """All fields of a tree, its places too; none for a class that is not a tree."""
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+def _fields_of(kind: type) -> Callable[[object], tuple[object, ...]] | None:
+    """What gives all fields of a tree, its places too; None for a class that is not a tree."""
+    return attrgetter(*(field.name for field in fields(kind))) if is_dataclass(kind) else None
