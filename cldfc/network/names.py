@@ -465,7 +465,7 @@ class Names:
         """What an expression is; None where a name in it is not known, or is defined in terms of itself."""
         match expression:
             case tree.Symbol(name):
-                return self.kind_of_symbol(name)
+                return self.kinds[name] if name in self.kinds else self.kind_of_symbol(name)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 kinds = self.kind(outer), self.kind(inner)
                 if kinds[0] in FACTORS:

@@ -182,9 +182,11 @@ def _merge_readings(templates: Sequence[Template]) -> list[Template]:
     """Readings of one equation that differ only in what modules or calls are given, as one: they are one loop then."""
     found: dict[Hashable, list[Template]] = {}
     for template in templates:
-        steps = tuple(_without_settings(step) for step in template.steps)
-        same = id(template.statement), template.family, template.result, template.lacks, steps
-        found.setdefault(same if template.turns else id(template), []).append(template)
+        same: Hashable = id(template)
+        if template.turns:
+            steps = tuple(_without_settings(step) for step in template.steps)
+            same = id(template.statement), template.family, template.result, template.lacks, steps
+        found.setdefault(same, []).append(template)
     return [same[0] if len(same) == 1 else _merged(same) for same in found.values()]
 
 
