@@ -99,6 +99,8 @@ def changed_parts(node: object, change: Callable[[object], object]) -> dict[str,
     found: dict[str, object] = {}
     for name in parts_of(type(node)) or ():
         part: object = getattr(node, name)
+        if not part:
+            continue
         if isinstance(part, tuple):
             new = _changed_members(cast("tuple[object, ...]", part), change)
         else:
