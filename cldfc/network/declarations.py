@@ -493,6 +493,11 @@ def _is_next(channels: Attribute) -> bool:
 def _resolve_attribute(
     expression: tree.Expression, role: str, limits: tuple[int, int], head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
+    match expression:
+        case tree.Number(int(value)) if limits[0] <= value <= limits[1]:
+            return Attribute(Formula(value), role, *limits, expression.span)
+        case _:
+            pass
     names = {index.name for index in head if index.name is not None and not constants.names.is_constant(index.name)}
     formula = constants.formula(expression, names, head)
     if formula is None:
