@@ -25,8 +25,9 @@ _DIGITS = str.maketrans("123456789", "0" * 9)
 _DEEPEST = 40
 """Levels of a tree that is taken over, by recursion."""
 
-_Pattern = tuple[str, ...]
-"""What stands around the words of a statement that have a digit, and these words, with 0 for each digit."""
+_Pattern = tuple[str | int, ...]
+"""What stands around the words of a statement that have a digit, these words with 0 for each digit, and which of them
+are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,10 @@ class Recall:
             return None
         if pattern not in self.fit:
             self.fit[pattern] = _is_all_names(known)
-        names = set(zip(known.words, words, strict=True))
-        # Equal names stay equal, and different ones different.
-        is_alike = len(names) == len(set(known.words)) == len(set(words))
-        if not self.fit[pattern] or not is_alike:
+        if not self.fit[pattern]:
             return None
-        return cast(tree.Statement, _moved(known.statement, dict(names), span.start - known.start, span.source))
+        names = dict(zip(known.words, words, strict=True))
+        return cast(tree.Statement, _moved(known.statement, names, span.start - known.start, span.source))
 
     def keep(self, span: Span, statement: tree.Statement) -> None:
         """Remember a statement that is right; in LaTeX, names are more than words."""
@@ -72,9 +71,9 @@ class Recall:
 def _pattern_of(text: str) -> tuple[_Pattern, tuple[str, ...]]:
     """The pattern of a statement, and its words that have a digit, as names."""
     parts = _NUMBERED.split(text)
-    words = parts[1::2]
-    pattern = (*parts[::2], "\n".join(words).translate(_DIGITS))
-    return pattern, tuple(map(canonical_name, words))
+    words, numbers = tuple(map(canonical_name, parts[1::2])), dict[str, int]()
+    equal = [numbers.setdefault(word, len(numbers)) for word in words]
+    return (*parts[::2], "\n".join(parts[1::2]).translate(_DIGITS), *equal), words
 
 
 def _is_all_names(known: _Known) -> bool:
