@@ -20,6 +20,7 @@ if catches_ctrl_c:
     signal.signal(signal.SIGINT, _leave)
 
 import errno  # noqa: E402
+import gc  # noqa: E402
 from collections.abc import Generator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -33,19 +34,28 @@ def main() -> None:
     """Run the command line; `cldfc check` without typer, which takes as long as all the rest of it."""
     # pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with _output_told():
-        command, *arguments = sys.argv[1:] or [""]
-        read = _read_check(arguments) if command == "check" else None
-        if read is not None:
-            from cldfc.messages import check_specs, tell_names
+    command, *arguments = sys.argv[1:] or [""]
+    try:
+        with _output_told():
+            _run_command(command, arguments)
+    finally:
+        if command in ("check", "compile", "show"):
+            # Python would look for circles in all of the network at its end: a tenth of the time of `check`.
+            gc.freeze()
 
-            specs, as_json, changes = read
-            tell_names(specs)
-            sys.exit(check_specs(specs, as_json, changes))
-        from cldfc.processors import prepare_threads
 
-        prepare_threads()
-        _run_app()
+def _run_command(command: str, arguments: list[str]) -> None:
+    read = _read_check(arguments) if command == "check" else None
+    if read is not None:
+        from cldfc.messages import check_specs, tell_names
+
+        specs, as_json, changes = read
+        tell_names(specs)
+        sys.exit(check_specs(specs, as_json, changes))
+    from cldfc.processors import prepare_threads
+
+    prepare_threads()
+    _run_app()
 
 
 def _read_check(arguments: list[str]) -> tuple[list[Path], bool, Changes] | None:

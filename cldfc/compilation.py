@@ -132,6 +132,7 @@ class Compilation:
         return ascii_name(self.program.model)
 
     @cached_property
+    @collector_paused()
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What is wrong; or, of a spec that is right, what may go wrong."""
         try:

@@ -2,6 +2,7 @@
 
 import re
 import string
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -352,6 +353,52 @@ def test_spans_of_names_and_numbers():
     assert kernel.channels_out.span.text == "c@ℓ"
     assert given.symbol.span.text == "f" and [size.span.text for size in given.shape] == ["1", "2", "3"]
     assert output.name_span.text == "h" and [size.span.text for size in output.shape] == ["4"]
+
+
+LIKE = [
+    ["x1 = x0 + A * relu ∘ bn(x0)", "x2 = x1 + A * relu ∘ bn(x1)", "x3 = x1 + A * relu ∘ bn(x2)"],
+    ["x1@i = relu(x1@i-1)  # x1", "x2@i = relu(x2@i-1)  # x2", "x2@i = relu(x2@i-2)  # x2"],
+    ["kernel K1 : 3 x3 → 8", "kernel K2 : 3 x5 → 8", "kernel K3 : 3 x7 → 8"],
+    ["kernel K1 : 3 x3 → 8 for i = x3", "kernel K2 : 3 x5 → 8 for i = x5"],
+    ["kernel K1 : 3×3 → 8 = laplace5", "kernel K1 : 3×3 → 8 = laplace9"],
+    ["let S(u1, u2) = u1 + u2", "let S(u3, u4) = u3 + u4", "let S(u5, u5) = u5 + u5", "let S(u1, u2) = u2 + u1"],
+    ["y = fix(u1 : relu(f + u1), tol1e-4)", "y = fix(u2 : relu(f + u2), tol1e-5)"],
+    ["sigma1 = cal_A1(beta_10)\n  + l1", "sigma2 = cal_A2(beta_20)\n  + l2", "sigma2 = cal_A2(beta_2)\n  + l2"],
+    ["x1 = 2e1*x1_2 + x2", "x2 = 2e2*x2_3 + x3", "x2 = 2e1*x2_3 + x3", "x2 = 2e1*x2_3 + x2"],
+    [r"x_{k1} = \mathrm{conv1}(x_{k0})", r"x_{k2} = \mathrm{conv2}(x_{k1})"],
+    ["u1 = sum(j1 = 0..n1 : x1@j1)", "u2 = sum(j2 = 0..n2 : x2@j2)", "u2 = sum(j2 = 0..n2 : x2@j1)"],
+    ["x1 = " + "(" * 50 + "x0" + ")" * 50, "x2 = " + "(" * 50 + "x1" + ")" * 50],
+    ["x1 = " + "relu(" * 190 + "x0" + ")" * 190, "x2 = " + "relu(" * 190 + "x1" + ")" * 190],
+]
+
+
+def with_places(node: object) -> object:
+    """A tree as nested tuples, with the text that each part stands at."""
+    match node:
+        case Span():
+            return node.text, node.start
+        case tuple():
+            return tuple(map(with_places, node))
+        case _ if is_dataclass(node):
+            return type(node).__name__, *(with_places(getattr(node, field.name)) for field in fields(node))
+        case _:
+            return node
+
+
+@pytest.mark.parametrize("statements", LIKE, ids=lambda statements: statements[0][:30])
+def test_a_statement_like_an_earlier_one_has_the_tree_that_it_has_alone(statements: list[str]):
+    source, before = Source("test.cldf", "\n".join([*statements, *statements])), 0
+    problems = Problems()
+    together = iter(parse_spec(source, problems).statements)
+    places = [problem.places[0].span.start for problem in problems.found]
+    for text in [*statements, *statements]:
+        alone = Problems()
+        expected = parse_spec(Source("test.cldf", "\n" * before + text), alone).statements
+        assert [with_places(next(together)) for _ in expected] == list(map(with_places, expected))
+        for problem in alone.found:
+            assert problem.places[0].span.start in places
+        before += len(text) + 1
+    assert next(together, None) is None
 
 
 def test_spans_take_no_part_in_equality():

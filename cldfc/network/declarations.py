@@ -364,13 +364,13 @@ _ANY_DIMENSION = ("full_weighting", *_ANY_SIZE)
 def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | None:
     """What a kernel starts from; None when it was reported."""
     stencil, problems = kernel.stencil, tags.problems
-    name = format_symbol(kernel.symbol)
-    if stencil is None and kernel.is_fixed:
-        message, help = f"`{name}` is fixed, and has no numbers", "write them: `= [0 -1 0; -1 4 -1; 0 -1 0] fixed`"
-        return problems.report("E0411", message, kernel.symbol.span, "without numbers", help)
-    if stencil is None:
+    if stencil is None and not kernel.is_fixed:
         std = 0 if kernel.start_number is None else tags.constants.number(kernel.start_number)
         return None if std is None else KernelStart(kernel.start or "he_out", std)
+    name = format_symbol(kernel.symbol)
+    if stencil is None:
+        message, help = f"`{name}` is fixed, and has no numbers", "write them: `= [0 -1 0; -1 4 -1; 0 -1 0] fixed`"
+        return problems.report("E0411", message, kernel.symbol.span, "without numbers", help)
     if kernel.start is not None:
         message, help = f"`{name}` starts from numbers, and from `{kernel.start}`", "keep one of the two"
         return problems.report("E0203", message, stencil.span, "the second", help)
@@ -407,6 +407,8 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
 
 def _check_rules(kernel: tree.KernelStatement, start: KernelStart, problems: Problems) -> bool:
     """Whether a kernel can obey its rules; if not, that is reported."""
+    if not kernel.rules:
+        return True
     name, rules, message, help = format_symbol(kernel.symbol), kernel.rules, "", ""
     numbers = list(start.flat)
     size, total = max(map(abs, numbers), default=0.0), sum(numbers)
@@ -491,6 +493,11 @@ def _is_next(channels: Attribute) -> bool:
 def _resolve_attribute(
     expression: tree.Expression, role: str, limits: tuple[int, int], head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
+    match expression:
+        case tree.Number(int(value)) if limits[0] <= value <= limits[1]:
+            return Attribute(Formula(value), role, *limits, expression.span)
+        case _:
+            pass
     names = {index.name for index in head if index.name is not None and not constants.names.is_constant(index.name)}
     formula = constants.formula(expression, names, head)
     if formula is None:

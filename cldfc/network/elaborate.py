@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal, cast
 
 from cldfc.diagnostics import Label, Span, did_you_mean
@@ -100,6 +101,8 @@ from cldfc.syntax.walk import mentions
 
 def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator], scope: Scope) -> Operator | None:
     """The operator with the numbers in its brackets; None when one of them was reported."""
+    if not symbol.settings:
+        return _plain_operator(operator)
     constants = work.words.tags.constants
     known = operator.settings()
     given: dict[str, int | float | str] = {}
@@ -122,6 +125,12 @@ def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator],
             return None
         given[name] = value
     return operator(**cast("dict[str, Any]", given))
+
+
+@cache
+def _plain_operator(operator: type[Operator]) -> Operator:
+    """The operator without brackets, one for all its uses."""
+    return operator()
 
 
 def _name_by_word(setting: tree.Setting, known: dict[str, OperatorSetting]) -> str | None:
@@ -468,7 +477,7 @@ class Elaboration:
                 return self.step(Zero(), (), None, expression.span)
             case tree.Argument(name):
                 return scope.arguments[name]
-            case _ if self.words.names.kind(expression) is Kind.NUMBER:
+            case _ if self.words.names.is_number(expression) and self.words.names.kind(expression) is Kind.NUMBER:
                 zero = self.step(Zero(), (), None, expression.span)
                 return self.with_number(Shift(1), expression, zero, expression.span, scope)
             case tree.Symbol():

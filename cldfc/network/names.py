@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
+from itertools import takewhile
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
 from cldfc.network.positions import FUNCTIONS
@@ -199,7 +201,7 @@ class Names:
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
 
-    @property
+    @cached_property
     def dimension(self) -> int:
         """That of the first input that is a map: 1 for signals, 2 for images, 3 for volumes."""
         return min(3, len(self.maps[0].shape) - 1) if self.maps else 2
@@ -463,7 +465,18 @@ class Names:
         """What an expression is; None where a name in it is not known, or is defined in terms of itself."""
         match expression:
             case tree.Symbol(name):
-                return self.kind_of_symbol(name)
+                return self.kinds[name] if name in self.kinds else self.kind_of_symbol(name)
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                kinds = self.kind(outer), self.kind(inner)
+                if kinds[0] in FACTORS:
+                    return self.kind_of_product(*kinds)
+                if kinds[1] in NUMBERS and isinstance(outer, tree.Symbol) and is_function(outer.name):
+                    return Kind.NUMBER
+                return kinds[1] if kinds[1] in (Kind.OPERATOR, *TRAINED) else Kind.VALUE
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return self.kind_of_parts([self.kind(part) for part in parts])
+            case tree.Star(left, _, inner):
+                return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
             case tree.Number():
                 return Kind.NUMBER
             case tree.Argument() | tree.Pairing() | tree.Norm() | tree.ApplyToSeveral():
@@ -475,23 +488,12 @@ class Names:
             case tree.Power(base):
                 kind = self.kind(base)
                 return Kind.NUMBER if kind in (*NUMBERS, None) else kind if kind in TRAINED else Kind.POWER
-            case tree.Star(left, _, inner):
-                return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
-            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
-                kinds = self.kind(outer), self.kind(inner)
-                if kinds[0] in FACTORS:
-                    return self.kind_of_product(*kinds)
-                if kinds[1] in NUMBERS and isinstance(outer, tree.Symbol) and is_function(outer.name):
-                    return Kind.NUMBER
-                return kinds[1] if kinds[1] in (Kind.OPERATOR, *TRAINED) else Kind.VALUE
             case tree.Reduction("softmax", _, _, _, inner):
                 return Kind.SCALAR if self.kind(inner) in (*NUMBERS, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
             case tree.Fix():
                 return Kind.VALUE
-            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return self.kind_of_parts([self.kind(part) for part in parts])
 
     def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
         known = [kind for kind in kinds if kind is not None and kind not in NUMBERS]
@@ -506,7 +508,7 @@ class Names:
             return right
         if right in NUMBERS and left in NUMBERS:
             return Kind.NUMBER
-        return _of_trained([left, right]) if {left, right} <= {*FACTORS} else Kind.VALUE
+        return _of_trained([left, right]) if left in FACTORS and right in FACTORS else Kind.VALUE
 
     def kind_of_quotient(self, above: Kind | None, below: Kind | None) -> Kind | None:
         if {above, below} <= {*NUMBERS, None}:
@@ -520,15 +522,30 @@ class Names:
         """Whether an expression may be a number for each image: one, or an operand that may stand for one."""
         if self.multiples.is_image_number(expression):
             return True
-        return mentions_argument(expression) and self.kind(expression) is Kind.VALUE
+        return self.kind(expression) is Kind.VALUE and mentions_argument(expression)
 
     def is_factor(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number, a scalar or a vector."""
         return self.kind(expression) in FACTORS
 
     def is_number(self, expression: tree.Expression) -> bool:
-        """Whether an expression is a number; an index counts as one."""
-        return self.kind(expression) in NUMBERS
+        """Whether an expression is a number; an index counts as one.
+
+        That is asked of every part of an equation, so its kind is not worked out as a whole: a value in it is enough.
+        """
+        match expression:
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                kind = self.kind(outer)
+                is_applied = kind not in TRAINED and isinstance(outer, tree.Symbol) and is_function(outer.name)
+                return (kind in NUMBERS or is_applied) and self.is_number(inner)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                kinds = (self.kind(part) for part in parts)
+                known = [*takewhile(lambda kind: kind is None or kind in NUMBERS, kinds)]
+                return len(known) == len(parts) and any(kind is not None for kind in known)
+            case tree.Star(left, _, inner):
+                return inner is not None and self.is_number(left) and self.is_number(inner)
+            case _:
+                return self.kind(expression) in NUMBERS
 
     def kind_of_symbol(self, name: str) -> Kind | None:
         if name not in self.kinds:

@@ -32,7 +32,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import is_reserved
 from cldfc.syntax.spelling import ascii_name
-from cldfc.syntax.walk import mentions
+from cldfc.syntax.walk import children, mentions
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,11 @@ def _merge_readings(templates: Sequence[Template]) -> list[Template]:
     """Merge readings of one equation that differ only in arguments of modules or calls, so that they are one loop."""
     found: dict[Hashable, list[Template]] = {}
     for template in templates:
-        steps = tuple(_without_settings(step) for step in template.steps)
-        same = id(template.statement), template.family, template.result, template.lacks, steps
-        found.setdefault(same if template.turns else id(template), []).append(template)
+        same: Hashable = id(template)
+        if template.turns:
+            steps = tuple(_without_settings(step) for step in template.steps)
+            same = id(template.statement), template.family, template.result, template.lacks, steps
+        found.setdefault(same, []).append(template)
     return [same[0] if len(same) == 1 else _merged(same) for same in found.values()]
 
 
@@ -214,6 +216,9 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
             else replace(operand, family=families.get(operand.family, operand.family))
         )
 
+    def is_settled(operand: Operand) -> bool:
+        return isinstance(operand, int) or operand.family not in families
+
     for template in templates:
         if template.readings:
             template = replace(template, readings=tuple(_settle_names(template.readings, words)))
@@ -224,6 +229,10 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
             continue
         steps: list[Step] = []
         for step in template.steps:
+            own = [use.name for use in step.uses()]
+            if parameters.keys().isdisjoint(own) and all(map(is_settled, step.operands)):
+                steps.append(step)
+                continue
             use, statistics = (
                 use and replace(use, name=parameters.get(use.name, use.name)) for use in (step.use, step.statistics)
             )
@@ -284,6 +293,8 @@ def _report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
     In `u@i = u@ℓ,i-1 + …`, `u@ℓ,i` is meant; in `ui = u@i-1 + …`, `u@i`.
     """
     left, names = equation.left, tags.constants.names
+    if not tags.constants.ranges:
+        return False
     spoken = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
     own = {index.name for index in left.tag}
     free = [name for name in dict.fromkeys(spoken) if isinstance(names.declared.get(name), tree.Range)]
@@ -386,8 +397,13 @@ def _check_model(names: Names) -> None:
 
 def _tagged_operators(spec: tree.Tree) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
-    found = [mention for statement in spec.statements for mention in mentions(statement)]
-    return {mention.name for mention in found if isinstance(mention, tree.Symbol) and mention.tag} & BUILTINS.keys()
+    found, waiting = set[str](), list[object](spec.statements)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, tree.Symbol) and node.tag:
+            found.add(node.name)
+        waiting += children(node)
+    return found & BUILTINS.keys()
 
 
 def _check_operators(words: Words) -> None:

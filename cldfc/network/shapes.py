@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import cast
 
 from cldfc.diagnostics import Label, Problems, end_text, shape_text
 from cldfc.network.expand import Expansion, Operation
@@ -172,9 +173,12 @@ class _Inference:
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
 
-    def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
+    def sampled(self, shapes: list[OpenShape]) -> list[Shape]:
         """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty."""
-        sample = choose_sample([size for shape in shapes for size in shape if isinstance(size, OpenSize)])
+        open = [size for shape in shapes for size in shape if isinstance(size, OpenSize)]
+        if not open:
+            return cast("list[Shape]", shapes)
+        sample = choose_sample(open)
         return [tuple(sampled(size, sample) for size in shape) for shape in shapes]
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:

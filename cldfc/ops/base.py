@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
@@ -100,6 +101,7 @@ class Operator(ABC):
     """The network's: PyTorch has different functions and modules for signals (1), images (2) and volumes (3)."""
 
     @classmethod
+    @cache
     def settings(cls) -> dict[str, OperatorSetting]:
         """What users may set in brackets, in its order: its own before what it has in common with others."""
         ordered = sorted(fields(cls), key=lambda f: bool(f.kw_only))

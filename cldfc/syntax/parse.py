@@ -19,6 +19,7 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
 from cldfc.syntax.keywords import LANGUAGE, STATEMENTS
+from cldfc.syntax.recall import Recall
 from cldfc.syntax.spelling import COMMENT, NAME, NOISE, ROW_END, STARTS_COMMENT, STEPS_OF_FIX, TAG
 from cldfc.syntax.walk import nesting
 
@@ -56,6 +57,7 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
     parser, builder = _parser_of(get_ident())
     builder.problems = problems
     statements: list[tree.Statement] = []
+    recall = Recall()
     with collector_paused():
         for span in split_statements(source):
             if len(problems.found) >= MOST_WRONG:
@@ -65,7 +67,10 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
                 problems.lost = True
                 break
             builder.statement = span
-            read = _parse_statement(parser, span, problems)
+            known = recall.statement(span)
+            read = [known] if known is not None else _parse_statement(parser, span, problems)
+            if known is None and read:
+                recall.keep(span, read[0])
             version = next((one for one in read if isinstance(one, tree.Version)), None)
             if version and not _can_be_read(version, not statements, problems):
                 break

@@ -16,8 +16,12 @@ _Node = tree.Statement | tree.Expression | tree.Index
 
 def children(node: object) -> list[object]:
     found: list[object] = []
+    if isinstance(node, tree.Symbol) and not node.tag and not node.settings:
+        return found  # as most are
     for name in _inner_parts(type(node)):
         part: object = getattr(node, name)
+        if not part:
+            continue  # as in most fields
         if isinstance(part, tuple):
             found += [child for child in cast("tuple[object, ...]", part) if parts_of(type(child)) is not None]
         elif parts_of(type(part)) is not None:
@@ -58,7 +62,7 @@ def mentions(root: _Node) -> list[tree.Symbol | tree.Index]:
     stack: list[object] = [root]
     while stack:
         node = stack.pop()
-        if isinstance(node, tree.Symbol | tree.Index):
+        if isinstance(node, (tree.Symbol, tree.Index)):
             found.append(node)
         stack += reversed(children(node))
     return found
@@ -95,6 +99,8 @@ def changed_parts(node: object, change: Callable[[object], object]) -> dict[str,
     found: dict[str, object] = {}
     for name in parts_of(type(node)) or ():
         part: object = getattr(node, name)
+        if not part:
+            continue
         if isinstance(part, tuple):
             new = _changed_members(cast("tuple[object, ...]", part), change)
         else:
