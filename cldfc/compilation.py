@@ -5,8 +5,7 @@
     network.graph("simplified")
     network.code()
 
-Each stage is computed when it is first asked for, and once. networkx and pydantic are loaded with the first graph,
-for `cldfc check` answers sooner without them.
+Each stage is computed when it is first asked for, and once.
 """
 
 from __future__ import annotations
@@ -132,6 +131,7 @@ class Compilation:
         return ascii_name(self.program.model)
 
     @cached_property
+    @collector_paused()
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What is wrong; or, of a spec that is right, what may go wrong."""
         try:
