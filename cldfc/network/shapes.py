@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from cldfc.diagnostics import Label, Problems, end_text, shape_text
@@ -35,14 +36,18 @@ from cldfc.ops import (
 from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
-    """A parameter: the operator that first uses it, and its sizes."""
+    """A parameter: the operator that first uses it, and its sizes. Parameters that are alike are one object."""
 
     operator: Operator
     sizes: Sizes
 
     def count(self) -> int:
+        return self.numbers
+
+    @cached_property
+    def numbers(self) -> int:
         return self.operator.stored(self.sizes)
 
 
@@ -161,11 +166,14 @@ class _Inference:
                 self.errors.open_parameter(self.first[key], open)
         self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
-        stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
-        for key, parameter in stored.items():
-            if parameter.operator.is_adjoint:
-                sizes = {name: size for name, size in parameter.sizes.items() if name != "bias"}
-                stored[key] = Stored(parameter.operator, sizes)
+        alike: dict[Hashable, Stored] = {}
+        stored: dict[Key, Stored] = {}
+        for key, sized in self.parameters.items():
+            operator, sizes = operators[key], sized.known()
+            if operator.is_adjoint:
+                sizes.pop("bias", None)
+            kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
+            stored[key] = alike.setdefault(kind, Stored(operator, sizes))
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         _tell_ranks(self.expansion, known, self.errors)
