@@ -114,10 +114,10 @@ class Position:
         Raises OutOfRange when a constant has no value there, NotWhole when it is between two integers.
         """
         base = self.base
-        if base is None:
-            number = self.offset
-        elif isinstance(base, str):
+        if isinstance(base, str):
             number = self.factor * binding[base] + self.offset
+        elif base is None:
+            number = self.offset
         else:
             position = base.at.value(binding)
             value = base.constant.at(position)
