@@ -32,7 +32,7 @@ class ParameterUse:
 
     def keys(self, route: Route) -> list[Key]:
         """The parameters that it stands for, turn by turn."""
-        return [(self.name, tuple(p.value(turn) for p in self.positions)) for turn in turns(route)]
+        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(route)]
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""

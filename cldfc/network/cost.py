@@ -68,7 +68,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
 
     That is what PyTorch's autograd saves, parameters and running statistics apart. A tensor that several
     operations keep is there once, and so is one that has several shapes. What depends on no parameter has no gradient.
-    Of a kernel with `circular`, `reflect` or `replicate`, what torch keeps of the padded map is left out.
+    Of a kernel with `circular`, `reflect` or `replicate`, what torch keeps of the padded map is left out. Equal ones
+    are one object.
     """
     tensors: list[int] = []
     trained: list[bool] = []
@@ -77,6 +78,7 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
     are_numbers = find_image_numbers([node.operator for node in nodes], graph.inputs, [node.shape for node in nodes])
     known = {at for at, node in enumerate(nodes) if isinstance(node.operator, ScalarValue)}
     alike: dict[Hashable, _Keeping] = {}
+    memories: dict[tuple[int, int], _Memory] = {}
     for at, (node, operands) in enumerate(zip(nodes, graph.inputs, strict=True)):
         depends = tuple([trained[operand] for operand in operands])
         parameter = None if node.parameter is None else graph.parameters[node.parameter]
@@ -95,7 +97,7 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
                     each_image += FLOAT * prod(shape)
                 else:
                     each_batch += FLOAT
-        kept.append(_Memory(each_image, each_batch))
+        kept.append(memories.setdefault((each_image, each_batch), _Memory(each_image, each_batch)))
     return kept
 
 
@@ -166,23 +168,23 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     costs: list[Cost] = []
     nodes = graph.nodes()
     times = _applications([node.operator for node in nodes], graph.inputs)
-    alike: dict[Hashable, int] = {}
+    alike: dict[Hashable, Cost] = {}
     for at, (node, operands, kept) in enumerate(zip(nodes, graph.inputs, _kept_by_operation(graph), strict=True)):
         key = node.parameter
         parameter = graph.parameters[key] if key is not None else None
-        numbers = parameter.count() if parameter is not None else 0
         shapes = [nodes[operand].shape for operand in operands]
-        kind = id(node.operator), node.shape, id(parameter), *shapes
-        if kind not in alike:
-            alike[kind] = _count_multiply_adds(node.operator, shapes, node.shape, parameter)
-        cost = Cost(
-            parameters=0 if key in known else numbers,
-            unshared=numbers,
-            multiply_adds=times[at] * alike[kind],
-            convolutions=int(_is_convolution(node.operator)),
-            depth=int(node.operator.is_layer),
-            kept=kept,
-        )
+        kind = id(node.operator), id(parameter), times[at], key in known, id(kept), node.shape, *shapes
+        cost = alike.get(kind)
+        if cost is None:
+            numbers = parameter.count() if parameter is not None else 0
+            cost = alike[kind] = Cost(
+                parameters=0 if key in known else numbers,
+                unshared=numbers,
+                multiply_adds=times[at] * _count_multiply_adds(node.operator, shapes, node.shape, parameter),
+                convolutions=int(_is_convolution(node.operator)),
+                depth=int(node.operator.is_layer),
+                kept=kept,
+            )
         costs.append(cost)
         if key is not None:
             known.add(key)

@@ -76,7 +76,7 @@ def find_image_numbers(
     """Which operations give a number for each image; of the others without a size the batch has one number."""
     found: list[bool] = []
     for operator, inputs, shape in zip(operators, operands, shapes, strict=True):
-        found.append(not shape and (operator.gives_number or any(found[operand] for operand in inputs)))
+        found.append(not shape and (operator.gives_number or any([found[operand] for operand in inputs])))
     return found
 
 
@@ -91,7 +91,7 @@ def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErro
     changes: dict[int, dict[int, Operator]] = {}
     for at, operation in enumerate(operations):
         own = [ranks[operand] for operand in operation.operands]
-        if own and ranks[at] and all(rank == ranks[at] for rank in own):
+        if own and ranks[at] and own.count(ranks[at]) == len(own):
             continue
         try:
             operator = operation.operator.at_ranks(own, ranks[at])
@@ -181,14 +181,20 @@ class _Inference:
         return Inferred(self.expansion, known, stored)
 
     def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
-        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty."""
-        sample = choose_sample([size for shape in shapes for size in shape if isinstance(size, OpenSize)])
-        return [tuple(sampled(size, sample) for size in shape) for shape in shapes]
+        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty.
+
+        Equal ones are one object.
+        """
+        different = dict.fromkeys(shapes)
+        sample = choose_sample([size for shape in different for size in shape if isinstance(size, OpenSize)])
+        found = {shape: tuple([sampled(size, sample) for size in shape]) for shape in different}
+        return [found[shape] for shape in shapes]
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
+        wrong = {s for s in {*shapes} if (len(s) > 1 and max(s) > LARGEST_SIZE) or prod(s) > LARGEST_VALUE}
         for operation, shape in zip(self.expansion.operations, shapes, strict=True):
-            if (len(shape) > 1 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
+            if shape in wrong:
                 sizes = " × ".join(f"{size:,}" for size in shape)
                 self.errors.too_large(operation, f"a {'map' if len(shape) > 1 else 'vector'} of {sizes}")
                 break
