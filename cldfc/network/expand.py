@@ -431,7 +431,7 @@ class _Demand:
             if step.settings:
                 operator = replace(operator, **{name: formula.value(binding) for name, formula in step.settings})
             if step.use is not None:
-                tag = tuple([position.value(binding) for position in step.use.tag])
+                tag = step.use.tag_at(binding)
                 if step.use.positions is step.use.tag:
                     key = (step.use.name, tag)
                 else:
