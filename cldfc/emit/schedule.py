@@ -28,6 +28,7 @@ from cldfc.emit.loops import (
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Revised, rebuild_graph
 from cldfc.network.positions import Constant, IndexRange, Key, Lookup, OutOfRange, Position
+from cldfc.network.program import Template
 
 
 def _shape(item: Item) -> object:
@@ -172,7 +173,7 @@ class _Repeat:
 
 @dataclass
 class _Column:
-    """A number of a group from turn to turn, and the laws that it has kept so far."""
+    """A number of a group from turn to turn, and the laws that it has kept so far; of a bound also its values."""
 
     number: _LoopNumber
     laws: list[Position]
@@ -199,6 +200,8 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
     """Whether a law gives a value at a turn."""
     if law.base is None:
         return law.offset == value
+    if law.base == variable:
+        return law.factor * turn + law.offset == law.divisor * value
     try:
         return law.value({variable: turn}) == value
     except OutOfRange:
@@ -217,6 +220,16 @@ class _Row:
         self.shapes = _shapes(items)
         self.values = [tuple(_values(item)) for item in items]
         self.known: dict[int, tuple[_LoopNumber, ...]] = {}
+        self.with_multiples: dict[int, bool] = {}
+        """By the `id` of an equation, whether it reads `x@2*k`, or uses `A@{k/2}`."""
+
+    def speaks_of_multiples(self, item: Item) -> bool:
+        if isinstance(item, ForLoop):
+            return any(map(self.speaks_of_multiples, (*item.body, *item.rest)))
+        found = self.with_multiples.get(id(item.template))
+        if found is None:
+            found = self.with_multiples[id(item.template)] = _speaks_of_multiples(item.template)
+        return found
 
     def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
         found = self.known.get(at)
@@ -293,17 +306,13 @@ def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber
 
 def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
-    if any(map(_speaks_of_multiples, islice(row.items, at, at + period))):
+    if any(map(row.speaks_of_multiples, islice(row.items, at, at + period))):
         pairs = _turn_by_turn(row, at, period)
         yield from (Fraction(other - one.value, step) for one, other in pairs)
     yield from repeat(Fraction(1))
 
 
-def _speaks_of_multiples(item: Item) -> bool:
-    """Whether an equation reads `x@2*k`, or uses `A@{k/2}`."""
-    if isinstance(item, ForLoop):
-        return any(map(_speaks_of_multiples, (*item.body, *item.rest)))
-    template = item.template
+def _speaks_of_multiples(template: Template) -> bool:
     uses = (use.positions for step in template.steps for use in step.uses())
     return any(
         not position.is_shifted
@@ -312,9 +321,7 @@ def _speaks_of_multiples(item: Item) -> bool:
     )
 
 
-def _go_on(
-    part: Sequence[_Column], values: Sequence[int], variable: str, turn: int, may_have_table: bool
-) -> bool:
+def _go_on(part: Sequence[_Column], values: Sequence[int], variable: str, turn: int, may_have_table: bool) -> bool:
     """Whether an item with these numbers can be the next turn of another; its columns have them then.
 
     Bounds that follow no law are a table for each level, but none for each step: that would grow with the steps.
@@ -327,7 +334,8 @@ def _go_on(
         laws.append(kept)
     for column, kept, value in zip(part, laws, values, strict=True):
         column.laws = kept
-        column.values.append(value)
+        if column.number.bound:
+            column.values.append(value)
     return True
 
 
@@ -471,7 +479,8 @@ def _drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
             kept.append(item)
         elif turns(into(route, item, False)):
             body, rest = (
-                _drop_empty(part, into(route, item, into_rest)) for part, into_rest in ((item.body, False), (item.rest, True))
+                _drop_empty(part, into(route, item, into_rest))
+                for part, into_rest in ((item.body, False), (item.rest, True))
             )
             kept.append(replace(item, body=tuple(body), rest=tuple(rest)))
     return kept
