@@ -45,7 +45,7 @@ class ExpressionNumbers:
         step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
         formulas = [*step.channels, *[formula for _, formula in step.settings]]
         formulas += [] if step.factor is None else [step.factor]
-        varies = not all([formula.is_fixed() for formula in formulas])
+        varies = not all(formula.is_fixed() for formula in formulas)
         if varies or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
             return place
         operands: list[Hashable] = []

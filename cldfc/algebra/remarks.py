@@ -181,7 +181,7 @@ def unbounded_heads(inferred: Inferred) -> Iterator[_UnboundedHead]:
         is_head = isinstance(operator, Linear)
         kernel, total = False, -1
         if not (operator.bounded or is_head):
-            kernel = isinstance(operator, Kernel) or any([follows_kernel[operand] for operand in operands])
+            kernel = isinstance(operator, Kernel) or any(follows_kernel[operand] for operand in operands)
             is_sum = kernel and isinstance(operator, Add | Total)
             total = at if is_sum else max([totals[operand] for operand in operands], default=-1)
         follows_kernel.append(kernel)

@@ -413,6 +413,9 @@ class _Demand:
     def operation(self, step: Step, at: int, instance: Instance, number: int, start: int) -> Operation | None:
         operands: list[int] = []
         for operand in step.operands:
+            if isinstance(operand, int):
+                operands.append(start + operand)
+                continue
             found = self.resolve(operand, instance, start)
             if not found:
                 return None
@@ -437,7 +440,7 @@ class _Demand:
                 else:
                     key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
                 declaration = self.program.parameters.get(step.use.name)
-                if declaration is not None and declaration.at(tag) is None:
+                if declaration is not None and declaration.cases and declaration.at(tag) is None:
                     return self.errors.undeclared(step.use, (step.use.name, tag), instance.value)
             if step.statistics is not None:
                 statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))

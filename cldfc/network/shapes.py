@@ -76,7 +76,7 @@ def find_image_numbers(
     """Which operations give a number for each image; of the others without a size the batch has one number."""
     found: list[bool] = []
     for operator, inputs, shape in zip(operators, operands, shapes, strict=True):
-        found.append(not shape and (operator.gives_number or any([found[operand] for operand in inputs])))
+        found.append(not shape and (operator.gives_number or any(found[operand] for operand in inputs)))
     return found
 
 
