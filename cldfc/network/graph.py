@@ -87,7 +87,7 @@ class Graph:
             found[node.instance].append(at)
         return found
 
-    @property
+    @cached_property
     def open_sizes(self) -> list[str]:
         """The names of the sizes that the inputs leave open, and that do not follow from one another."""
         nodes = (self.node(at) for at, _ in enumerate(self.program.input_keys))
