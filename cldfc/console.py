@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Span
 
-from cldfc.output import encoding_of, printable
+from cldfc.output import UTF8, encoding_of, printable
 
 
 class Text(rich_text.Text):
@@ -29,7 +29,7 @@ class Text(rich_text.Text):
 
 def _spelled(text: rich_text.Text, encoding: str) -> rich_text.Text:
     """The text as an encoding has it, with the styles where they were."""
-    if text.plain.isascii() and text.plain.replace("\n", "").isprintable():
+    if text.plain.replace("\n", "").isprintable() and (encoding == UTF8 or text.plain.isascii()):
         return text
     letters = [letter if letter == "\n" else printable(letter, encoding) for letter in text.plain]
     places = [0, *accumulate(map(len, letters))]

@@ -55,7 +55,7 @@ _HANDLER = "cldfc.ascii"
 
 def printable(text: str, encoding: str = UTF8) -> str:
     """The text on one line: invisible characters are escaped, letters that the encoding lacks are spelled in ASCII."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and (encoding == UTF8 or text.isascii()):
         return text
     return "".join(_shown_as(character, encoding) for character in text)
 

@@ -6,6 +6,7 @@ with others; the rest have formulas here, from their definitions rather than fro
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,7 +81,7 @@ def adjoint(operator: ops.Kernel, node: Node, x: Tensor, module: Any) -> Tensor:
     u = x.new_zeros(len(x), *node.shape, requires_grad=True)
     plain = SimpleNamespace(weight=module.weight, bias=None, dilation=module.dilation, groups=module.groups)
     plain.padding = module.padding
-    forward = node.model_copy(update={"shape": tuple(x.shape[1:])})
+    forward = replace(node, shape=tuple(x.shape[1:]))
     with torch.enable_grad():
         if isinstance(operator, ops.ConvolutionAdjoint):
             image = convolution(ops.Convolution(operator.stride, mode=operator.mode), forward, u, plain)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Lookup, Position
 from cldfc.network.program import Read, Reads, Template
-from cldfc.ops import Unknown, Zero
+from cldfc.ops import Operator, Unknown, Zero
 
 Place = tuple[int, int]
 """A step of an instance: both by their numbers."""
@@ -25,8 +25,13 @@ class ExpressionNumbers:
     known: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
     at: dict[Place, int] = field(default_factory=dict[Place, int])
     places: dict[int, list[Place]] = field(default_factory=dict[int, list[Place]])
+    operators: dict[int, Operator] = field(default_factory=dict[int, Operator])
+    """By the `id` of an operator, the first that is equal to it."""
 
     def __post_init__(self) -> None:
+        equal: dict[tuple[type, Operator], Operator] = {}
+        for operator in {id(node.operator): node.operator for node in self.graph.nodes()}.values():
+            self.operators[id(operator)] = equal.setdefault((type(operator), operator), operator)
         for number, instance in enumerate(self.graph.instances):
             for step in range(len(instance.template.steps)):
                 place = number, step
@@ -38,8 +43,8 @@ class ExpressionNumbers:
         number, at = place
         instance = self.graph.instances[number]
         step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
-        settings = (formula for _, formula in step.settings)
-        formulas = (*step.channels, *settings, *([] if step.factor is None else [step.factor]))
+        formulas = [*step.channels, *[formula for _, formula in step.settings]]
+        formulas += [] if step.factor is None else [step.factor]
         varies = not all(formula.is_fixed() for formula in formulas)
         if varies or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
             return place
@@ -52,7 +57,7 @@ class ExpressionNumbers:
                     operands.append(operand.keys(instance.binding)[0])
                 case Reads():
                     operands.append((number, tuple(operand.keys(instance.binding))))
-        return type(node.operator), node.operator, node.parameter, tuple(operands)
+        return id(self.operators[id(node.operator)]), node.parameter, *operands
 
     def outline(self, place: Place) -> Outline:
         number, root = place

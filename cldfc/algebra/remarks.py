@@ -111,17 +111,6 @@ def _help_for_pooling(operator: Pool, sides: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Growth:
-    """What has happened to a value since it was last normalised."""
-
-    kernel: bool = False
-    """A kernel was applied."""
-
-    total: int | None = None
-    """The last operation that added the result of a kernel to something, if one did."""
-
-
-@dataclass(frozen=True, slots=True)
 class _UnboundedHead:
     """A `linear`, and the sum that it is applied to with no normalisation in between."""
 
@@ -182,19 +171,23 @@ def unbounded_heads(inferred: Inferred) -> Iterator[_UnboundedHead]:
     Plain chains of kernels, as in LeNet-5 and VGG, add nothing up and are left alone.
     Source: the paper's [14] has a normalisation there; docs/reproduction.md says what happens without it.
     """
-    growth: list[_Growth] = []
+    follows_kernel: list[bool] = []
+    """Whether a kernel was applied since the value was last normalised."""
+    totals: list[int] = []
+    """The last operation since then that added the result of a kernel to something; -1 where none did."""
     operations = inferred.expansion.operations
     for at, operation in enumerate(operations):
-        before = [growth[operand] for operand in operation.operands]
-        is_head = isinstance(operation.operator, Linear)
-        if operation.operator.bounded or is_head:
-            growth.append(_Growth())
-        else:
-            kernel = any(part.kernel for part in before) or isinstance(operation.operator, Kernel)
-            last = max((part.total for part in before if part.total is not None), default=None)
-            growth.append(_Growth(kernel, at if kernel and isinstance(operation.operator, Add | Total) else last))
-        if is_head and before[0].total is not None:
-            yield _UnboundedHead(inferred, operation, operations[before[0].total])
+        operator, operands = operation.operator, operation.operands
+        is_head = isinstance(operator, Linear)
+        kernel, total = False, -1
+        if not (operator.bounded or is_head):
+            kernel = isinstance(operator, Kernel) or any(follows_kernel[operand] for operand in operands)
+            is_sum = kernel and isinstance(operator, Add | Total)
+            total = at if is_sum else max([totals[operand] for operand in operands], default=-1)
+        follows_kernel.append(kernel)
+        totals.append(total)
+        if is_head and totals[operands[0]] >= 0:
+            yield _UnboundedHead(inferred, operation, operations[totals[operands[0]]])
 
 
 _Adding = Callable[[tree.Expression], bool]

@@ -41,11 +41,16 @@ def _reach(graph: Graph) -> set[int]:
 
 
 def _expand_sums(graph: Graph) -> list[_Terms]:
-    """Each operation as a sum of others; one that is not a sum is itself, once."""
+    """Each operation as a sum of others; one that is not a sum is itself, once.
+
+    Where nothing is subtracted nothing cancels, and sums are left as they are.
+    """
     found: list[_Terms] = []
-    for at, node in enumerate(graph.nodes()):
+    nodes = graph.nodes()
+    subtracts = any(isinstance(node.operator, Add) and -1 in node.operator.signs for node in nodes)
+    for at, node in enumerate(nodes):
         found.append({at: 1})
-        if isinstance(node.operator, Add):
+        if subtracts and isinstance(node.operator, Add):
             total: _Terms = {}
             for sign, operand in zip(node.operator.signs, graph.operands(at), strict=True):
                 for term, factor in found[operand].items():

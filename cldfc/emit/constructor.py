@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cldfc.emit import python
-from cldfc.emit.loops import ForLoop, Hop, Item, Route, Turn
+from cldfc.emit.loops import ForLoop, Item, Route, Turn, into
 from cldfc.emit.naming import Naming, Ownership, ParameterLine
 from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
@@ -396,8 +396,8 @@ class Constructor:
             if isinstance(item, ForLoop):
                 lines += self.names.loop(
                     item,
-                    self.declare(item.body, (*route, Hop(item, False)), depth + 1),
-                    self.declare(item.rest, (*route, Hop(item, True)), depth + 2),
+                    self.declare(item.body, into(route, item, False), depth + 1),
+                    self.declare(item.rest, into(route, item, True), depth + 2),
                 )
         return lines
 
@@ -481,7 +481,8 @@ def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]
 def initialisers(graph: Graph) -> list[str]:
     """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
-    nodes, dimension = graph.as_written.nodes(), graph.program.dimension
+    dimension = graph.program.dimension
+    written, computed = _operators_of(graph.as_written), _operators_of(graph)
     kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
     for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
         mine = [stored for stored in kernels if stored.operator.is_transposed == is_transposed]
@@ -490,31 +491,36 @@ def initialisers(graph: Graph) -> list[str]:
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
         uses |= {"width" for s in sizes if "width" in s or "height" in s} | {"padding" for s in sizes if "padding" in s}
         uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
-        uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
+        uses |= {"strides" for operator in written if isinstance(getattr(operator, "stride", 1), tuple)}
         lines += write(uses, dimension) if sizes else []
-    used = [node.operator for node in nodes if isinstance(node.operator, Kernel)]
+    used = [operator for operator in written if isinstance(operator, Kernel)]
     if any(operator.start.numbers for operator in used):
         lines += _stencil_lines(dimension)
     rules = {rule for operator in used for rule in operator.rules}
     has_groups = any(whole_size(stored.sizes, "groups") > 1 for stored in kernels)
     lines += rule_lines(rules, has_groups, dimension)
-    if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
+    if any(isinstance(operator, ConvolutionAdjoint) and operator.mode != "zeros" for operator in written):
         lines += unpad_lines(dimension)
     norms = [stored.operator for stored in graph.parameters.values() if isinstance(stored.operator, BatchNorm)]
     if any(isinstance(norm, SharedBatchNorm) and not norm.fixed for norm in norms):
         lines += shared_norm_lines(dimension)
     if any(norm.fixed for norm in norms):
         lines += frozen_norm_lines(dimension)
-    if any(isinstance(node.operator, Unpool) for node in graph.nodes()):
+    if any(isinstance(operator, Unpool) for operator in computed):
         lines += unpool_lines(dimension)
-    if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
+    if any(isinstance(operator, DropPath) for operator in computed):
         lines += drop_path_lines()
-    if any(isinstance(node.operator, Concat) and node.operator.members == "mixed" for node in graph.nodes()):
+    if any(isinstance(operator, Concat) and operator.members == "mixed" for operator in computed):
         lines += _join_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):
-        if any(isinstance(node.operator, kind) for node in graph.nodes()):
+        if any(isinstance(operator, kind) for operator in computed):
             lines += write()
     return [*lines, *solver_lines(graph)]
+
+
+def _operators_of(graph: Graph) -> list[Operator]:
+    """Each operator once, though many operations share it."""
+    return list({id(node.operator): node.operator for node in graph.nodes()}.values())
 
 
 def _same_route(first: Route, second: Route) -> bool:

@@ -349,8 +349,7 @@ class Forward:
             (id(place.site.leaf), place.step, isinstance(place.operator, Statistics)): place for place in places
         }
         self.site_of = {id(site.leaf): site for site in sites(items)}
-        self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
-        self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
+        self.number_of = self.methods.number_of
         own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
         self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
         self.recursions.find(list(self.site_of.values()))
@@ -514,7 +513,7 @@ class Forward:
         samples: list[tuple[Turn, tuple[int, ...]]] = []
         for turn in turns(site.route):
             number = self.number_at(site, turn)
-            node = self.node_of[number, at]
+            node = self.node_of(number, at)
             if not isinstance(node.operator, ConvolutionAdjoint):
                 return "0"
             operand = self.graph.operands(self.graph.members[number][at])[0]
@@ -562,12 +561,16 @@ class Forward:
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""
-        return self.node_of[self.number_at(site, turn), at]
+        return self.node_of(self.number_at(site, turn), at)
+
+    def node_of(self, number: int, at: int) -> Node:
+        """A step of an instance."""
+        return self.graph.node(self.graph.members[number][at])
 
     def node_with_shapes(self, site: Site, at: int, turn: Turn) -> tuple[Node, list[tuple[int, ...]]]:
         number = self.number_at(site, turn)
         operands = self.graph.operands(self.graph.members[number][at])
-        return self.node_of[number, at], [self.graph.node(operand).shape for operand in operands]
+        return self.node_of(number, at), [self.graph.node(operand).shape for operand in operands]
 
     def number_at(self, site: Site, turn: Turn) -> int:
         """The number of the instance that an equation is in one turn of the loops."""
@@ -585,7 +588,7 @@ class Forward:
         value: Key = (family, ())
         for turn in turns(site.route):
             value = (family, tuple(p.value(turn) for p in left))
-            samples.append((turn, self.node_of[self.number_of[value], at].shape))
+            samples.append((turn, self.node_of(self.number_of[value], at).shape))
         shape_of_input = self.graph.shape(first.keys[0])
         as_input = (
             len(shape_of_input) > 1

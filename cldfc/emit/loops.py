@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from cldfc.network.expand import Instance
@@ -41,15 +42,20 @@ Item = Leaf | ForLoop
 Turn = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hop:
-    """The way into a loop: to its body, or to its `rest`, which the last turn leaves out."""
+    """The way into a loop: to its body, or to its `rest`, which the last turn leaves out; and that to it, if any."""
 
     loop: ForLoop
     into_rest: bool
+    outer: Hop | None
 
-    def turns(self, outer: Turn) -> Iterator[Turn]:
+    @cached_property
+    def turns(self) -> list[Turn]:
         """The values of the loop variable, with those of the loops around."""
+        return [turn for outer in (self.outer.turns if self.outer else [{}]) for turn in self.turns_in(outer)]
+
+    def turns_in(self, outer: Turn) -> Iterator[Turn]:
         loop = self.loop
         first, last = loop.first.value(outer), loop.last.value(outer)
         stop = last if self.into_rest else last + loop.step
@@ -60,12 +66,14 @@ class Hop:
 Route = tuple[Hop, ...]
 
 
-def turns(route: Route) -> list[Turn]:
+def into(route: Route, loop: ForLoop, into_rest: bool) -> Route:
+    """The route that goes on into a loop."""
+    return *route, Hop(loop, into_rest, route[-1] if route else None)
+
+
+def turns(route: Route) -> Sequence[Turn]:
     """All values of the loop variables on a route."""
-    found: list[Turn] = [{}]
-    for hop in route:
-        found = [turn for outer in found for turn in hop.turns(outer)]
-    return found
+    return route[-1].turns if route else ({},)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +92,8 @@ def sites(items: Sequence[Item], route: Route = (), indices: tuple[int, ...] = (
         if isinstance(item, Leaf):
             yield Site(item, route, here)
         else:
-            yield from sites(item.body, (*route, Hop(item, False)), here)
-            yield from sites(item.rest, (*route, Hop(item, True)), here)
+            yield from sites(item.body, into(route, item, False), here)
+            yield from sites(item.rest, into(route, item, True), here)
 
 
 def executed(items: Sequence[Item], turn: Turn | None = None) -> Iterator[Leaf]:

@@ -32,7 +32,7 @@ class ParameterUse:
 
     def keys(self, route: Route) -> list[Key]:
         """The parameters that it stands for, turn by turn."""
-        return [(self.name, tuple(p.value(turn) for p in self.positions)) for turn in turns(route)]
+        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(route)]
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
@@ -202,7 +202,8 @@ class Naming:
         self.members: dict[str, list[Key]] = {}
         for key in self.graph.parameters:
             self.members.setdefault(key[0], []).append(key)
-        uses = [use for i in self.graph.as_written.instances for step in i.template.steps for use in step.uses()]
+        templates = {id(i.template): i.template for i in self.graph.as_written.instances}.values()
+        uses = [use for template in templates for step in template.steps for use in step.uses()]
         indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
         # However a kernel is used: a network that is written in another way, `A@J` for `A@ℓ`, has the same state dict.
         indexed |= {name for name, keys in self.members.items() if name in self.graph.program.parameters and keys[0][1]}

@@ -14,7 +14,6 @@ from cldfc.emit.loops import (
     Family,
     ForLoop,
     History,
-    Hop,
     Item,
     Leaf,
     Route,
@@ -22,18 +21,20 @@ from cldfc.emit.loops import (
     choose_slots,
     executed,
     find_histories,
+    into,
     sites,
     turns,
 )
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Revised, rebuild_graph
 from cldfc.network.positions import Constant, IndexRange, Key, Lookup, OutOfRange, Position
+from cldfc.network.program import Template
 
 
 def _shape(item: Item) -> object:
     """What two items must have in common to be turns of one loop: all but plain numbers."""
     if isinstance(item, Leaf):
-        return id(item.template), tuple(map(_outline, item.values))
+        return id(item.template), *[None if value.base is None else value for value in item.values]
     inside = tuple(map(_shape, item.body)), tuple(map(_shape, item.rest))
     return item.variable, item.step, _outline(item.first), _outline(item.last), inside
 
@@ -96,8 +97,23 @@ class _LoopNumber:
                     yield Position(Lookup(constant, Position(variable, shift)), self.value - int(value))
 
 
-def _numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
+def _values(item: Item) -> Iterator[int]:
     """The plain numbers of an item."""
+    if isinstance(item, Leaf):
+        for value in item.values:
+            if value.base is None:
+                yield value.offset
+        return
+    if item.first.base is None:
+        yield item.first.offset
+    if item.last.base is None:
+        yield item.last.offset
+    for inner in (*item.body, *item.rest):
+        yield from _values(inner)
+
+
+def _numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
+    """The same, with the index names that they are values or bounds of."""
     if isinstance(item, Leaf):
         for name, value in zip(item.names, item.values, strict=True):
             if value.base is None:
@@ -157,7 +173,7 @@ class _Repeat:
 
 @dataclass
 class _Column:
-    """A number of a group from turn to turn, and the laws that it has kept so far."""
+    """A number of a group from turn to turn, and the laws that it has kept so far; of a bound also its values."""
 
     number: _LoopNumber
     laws: list[Position]
@@ -182,6 +198,10 @@ class _Column:
 
 def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
     """Whether a law gives a value at a turn."""
+    if law.base is None:
+        return law.offset == value
+    if law.base == variable:
+        return law.factor * turn + law.offset == law.divisor * value
     try:
         return law.value({variable: turn}) == value
     except OutOfRange:
@@ -189,16 +209,30 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
 
 
 class _Row:
-    """Items in a row, with the shape of each, and its numbers, which are asked for again and again."""
+    """Items in a row, with the shape of each, and the values of its numbers.
+
+    What else is known of a number is asked for at the first turn of a loop alone.
+    """
 
     def __init__(self, items: Sequence[Item], ranges: Mapping[str, IndexRange]) -> None:
         self.items = items
         self.ranges = ranges
         self.shapes = _shapes(items)
-        self.known: list[tuple[_LoopNumber, ...] | None] = [None] * len(items)
+        self.values = [tuple(_values(item)) for item in items]
+        self.known: dict[int, tuple[_LoopNumber, ...]] = {}
+        self.with_multiples: dict[int, bool] = {}
+        """By the `id` of an equation, whether it reads `x@2*k`, or uses `A@{k/2}`."""
+
+    def speaks_of_multiples(self, item: Item) -> bool:
+        if isinstance(item, ForLoop):
+            return any(map(self.speaks_of_multiples, (*item.body, *item.rest)))
+        found = self.with_multiples.get(id(item.template))
+        if found is None:
+            found = self.with_multiples[id(item.template)] = _speaks_of_multiples(item.template)
+        return found
 
     def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
-        found = self.known[at]
+        found = self.known.get(at)
         if found is None:
             found = self.known[at] = tuple(_numbers(self.items[at], self.ranges))
         return found
@@ -212,6 +246,7 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
         return None
     variable, start, step = counted
     slopes = _slopes(row, at, period, step)
+    may_have_table = ranges[variable].kind == "levels"
     parts: list[list[_Column]] = []
     waiting = iter(range(at, min(at + period, len(items))))
     turns, tail = 1, 0
@@ -224,7 +259,7 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
                 if _has_loop(items[first], variable):
                     return None
                 parts.append(_columns(row, first, variable, start, slopes))
-            if not _go_on(parts[same], row.numbers(begin + same), variable, start + step * turns, ranges):
+            if not _go_on(parts[same], row.values[begin + same], variable, start + step * turns, may_have_table):
                 break
             same += 1
         if same == 0:
@@ -252,36 +287,32 @@ def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
     If there is none, the first that differs.
     """
     others: list[tuple[str, int, int]] = []
-    for one, two in _turn_by_turn(row, at, period):
-        if not one.bound and one.value != two.value:
-            step = two.value - one.value
+    for one, other in _turn_by_turn(row, at, period):
+        if not one.bound and one.value != other:
+            step = other - one.value
             if abs(step) in (1, abs(one.known.by)):
                 return one.name, one.value, step
             others.append((one.name, one.value, step))
     return others[0] if others else None
 
 
-def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber, _LoopNumber]]:
+def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber, int]]:
     """Each number of a group beside the one in its place in the next group, as far as the two have the same shape."""
     for one_at in range(at, min(at + period, len(row.items) - period)):
         if row.shapes[one_at] != row.shapes[one_at + period]:
             return
-        yield from zip(row.numbers(one_at), row.numbers(one_at + period), strict=True)
+        yield from zip(row.numbers(one_at), row.values[one_at + period], strict=True)
 
 
 def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
-    if any(map(_speaks_of_multiples, islice(row.items, at, at + period))):
+    if any(map(row.speaks_of_multiples, islice(row.items, at, at + period))):
         pairs = _turn_by_turn(row, at, period)
-        yield from (Fraction(two.value - one.value, step) for one, two in pairs)
+        yield from (Fraction(other - one.value, step) for one, other in pairs)
     yield from repeat(Fraction(1))
 
 
-def _speaks_of_multiples(item: Item) -> bool:
-    """Whether an equation reads `x@2*k`, or uses `A@{k/2}`."""
-    if isinstance(item, ForLoop):
-        return any(map(_speaks_of_multiples, (*item.body, *item.rest)))
-    template = item.template
+def _speaks_of_multiples(template: Template) -> bool:
     uses = (use.positions for step in template.steps for use in step.uses())
     return any(
         not position.is_shifted
@@ -290,25 +321,21 @@ def _speaks_of_multiples(item: Item) -> bool:
     )
 
 
-def _go_on(
-    part: Sequence[_Column],
-    numbers: Sequence[_LoopNumber],
-    variable: str,
-    turn: int,
-    ranges: Mapping[str, IndexRange],
-) -> bool:
-    """Whether an item can be the next turn of another; its columns have its numbers then.
+def _go_on(part: Sequence[_Column], values: Sequence[int], variable: str, turn: int, may_have_table: bool) -> bool:
+    """Whether an item with these numbers can be the next turn of another; its columns have them then.
 
     Bounds that follow no law become a table with an entry for each level, but not for each step: that would grow.
     """
-    values = [number.value for number in numbers]
-    laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
-    may_have_table = ranges[variable].kind == "levels"
-    if not all(kept or (column.number.bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
-        return False
+    laws: list[list[Position]] = []
+    for column, value in zip(part, values, strict=True):
+        kept = column.goes_on(variable, turn, value)
+        if not kept and not (column.number.bound and may_have_table):
+            return False
+        laws.append(kept)
     for column, kept, value in zip(part, laws, values, strict=True):
         column.laws = kept
-        column.values.append(value)
+        if column.number.bound:
+            column.values.append(value)
     return True
 
 
@@ -338,8 +365,9 @@ def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) ->
 
     Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter.
     """
+    numbers = {value: Position(None, value) for i in instances for value in i.binding.values()}
     leaves: list[Item] = [
-        Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
+        Leaf(i.template, tuple(i.binding), tuple([numbers[value] for value in i.binding.values()])) for i in instances
     ]
     items = _roll_levels(list(_loops_of_none(_roll_steps(leaves, ranges))), ranges)
     if _length(items) == len({id(instance.template) for instance in instances}):
@@ -449,9 +477,10 @@ def _drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
     for item in items:
         if isinstance(item, Leaf):
             kept.append(item)
-        elif turns((*route, Hop(item, False))):
+        elif turns(into(route, item, False)):
             body, rest = (
-                _drop_empty(part, (*route, Hop(item, into))) for part, into in ((item.body, False), (item.rest, True))
+                _drop_empty(part, into(route, item, into_rest))
+                for part, into_rest in ((item.body, False), (item.rest, True))
             )
             kept.append(replace(item, body=tuple(body), rest=tuple(rest)))
     return kept
@@ -651,8 +680,8 @@ def _by_tags(items: Sequence[Item], route: Route, unsettled: set[str]) -> list[I
         if isinstance(item, Leaf)
         else replace(
             item,
-            body=tuple(_by_tags(item.body, (*route, Hop(item, False)), unsettled)),
-            rest=tuple(_by_tags(item.rest, (*route, Hop(item, True)), unsettled)),
+            body=tuple(_by_tags(item.body, into(route, item, False), unsettled)),
+            rest=tuple(_by_tags(item.rest, into(route, item, True), unsettled)),
         )
         for item in found
     ]

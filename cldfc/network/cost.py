@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from cldfc.syntax.format import Formatter
 from cldfc.syntax.parse import collector_paused
 
 if TYPE_CHECKING:
-    from cldfc.network.graph import Graph
+    from cldfc.network.graph import Graph, Node
     from cldfc.network.positions import Key
     from cldfc.network.shapes import Stored
 
@@ -37,43 +37,66 @@ class _Memory:
         return images * self.each_image + self.each_batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """What operations that are alike keep for the backward pass, and whether there is one."""
+
+    is_view: bool
+    is_trained: bool
+    operands: tuple[int, ...] = ()
+    result: bool = False
+    own: _Memory = _Memory()
+
+
+def _keeping(node: Node, parameter: Stored | None, is_number: bool, trained: Sequence[bool]) -> _Keeping:
+    """`trained` says which operands depend on parameters."""
+    operator, is_own = node.operator, parameter is not None and parameter.count() > 0
+    if not (is_own or isinstance(operator, Unknown) or any(trained)):
+        return _Keeping(operator.is_view(), False)
+    keeps = operator.keeps(node.shape, trained)
+    own = _Memory(keeps.each_image, keeps.each_batch)
+    if isinstance(operator, Kernel) and parameter is not None:
+        own += _Memory(0, operator.keeps_made(parameter.sizes))
+    if not node.shape and not is_number:
+        # A number of the whole batch.
+        own = _Memory(0, own.of(1))
+    return _Keeping(operator.is_view(), True, keeps.operands, keeps.result, own)
+
+
 def _kept_by_operation(graph: Graph) -> list[_Memory]:
     """What each operation is the first to keep for the backward pass of training, in float32 on the CPU.
 
     That is what PyTorch's autograd saves, except parameters and running statistics. A tensor that several operations
     keep counts once, whatever its shape in each. What depends on no parameter has no gradient. The padded map that
-    torch keeps for a kernel with `circular`, `reflect` or `replicate` is left out.
+    torch keeps for a kernel with `circular`, `reflect` or `replicate` is left out. Equal figures are one object.
     """
     tensors: list[int] = []
     trained: list[bool] = []
-    known: set[int] = set()
     kept: list[_Memory] = []
     nodes = graph.nodes()
     are_numbers = find_image_numbers([node.operator for node in nodes], graph.inputs, [node.shape for node in nodes])
-    for at, node in enumerate(nodes):
-        operands = graph.operands(at)
-        tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
-        if isinstance(node.operator, ScalarValue):
-            known.add(at)
-        is_own = node.parameter is not None and graph.parameters[node.parameter].count() > 0
-        trained.append(is_own or isinstance(node.operator, Unknown) or any(trained[operand] for operand in operands))
-        if not trained[at]:
-            kept.append(_Memory())
-            continue
-        keeps = node.operator.keeps(node.shape, [trained[operand] for operand in operands])
-        wanted = {tensors[operands[place]] for place in keeps.operands} | {at for _ in range(keeps.result)}
-        new = wanted - known
-        known |= new
-        shapes = [graph.node(tensor).shape for tensor in new]
-        scalars = sum(not graph.node(tensor).shape and not are_numbers[tensor] for tensor in new)
-        numbers = sum(map(prod, shapes)) - scalars
-        own = _Memory(keeps.each_image, keeps.each_batch)
-        if isinstance(node.operator, Kernel) and node.parameter is not None:
-            own += _Memory(0, node.operator.keeps_made(graph.parameters[node.parameter].sizes))
-        if not node.shape and not are_numbers[at]:
-            # A number of the whole batch.
-            own = _Memory(0, own.of(1))
-        kept.append(_Memory(FLOAT * numbers, FLOAT * scalars) + own)
+    known = {at for at, node in enumerate(nodes) if isinstance(node.operator, ScalarValue)}
+    alike: dict[Hashable, _Keeping] = {}
+    memories: dict[tuple[int, int], _Memory] = {}
+    for at, (node, operands) in enumerate(zip(nodes, graph.inputs, strict=True)):
+        depends = tuple([trained[operand] for operand in operands])
+        parameter = None if node.parameter is None else graph.parameters[node.parameter]
+        kind = id(node.operator), node.shape, id(parameter), are_numbers[at], depends
+        keeping = alike.get(kind)
+        if keeping is None:
+            keeping = alike[kind] = _keeping(node, parameter, are_numbers[at], depends)
+        tensors.append(tensors[operands[0]] if keeping.is_view else at)
+        trained.append(keeping.is_trained)
+        each_image, each_batch = keeping.own.each_image, keeping.own.each_batch
+        for tensor in (*[tensors[operands[place]] for place in keeping.operands], *[at] * keeping.result):
+            if tensor not in known:
+                known.add(tensor)
+                shape = nodes[tensor].shape
+                if shape or are_numbers[tensor]:
+                    each_image += FLOAT * prod(shape)
+                else:
+                    each_batch += FLOAT
+        kept.append(memories.setdefault((each_image, each_batch), _Memory(each_image, each_batch)))
     return kept
 
 
@@ -114,14 +137,15 @@ def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shap
     return operator.multiply_adds(operands, result, parameter.sizes if parameter is not None else {})
 
 
-def _applications(operations: Sequence[tuple[Operator, Sequence[int]]]) -> list[int]:
+def _applications(operators: Sequence[Operator], operands: Sequence[Sequence[int]]) -> list[int]:
     """How often each operation is computed at most: what depends on an unknown, as often as its iteration says."""
-    times = [1] * len(operations)
-    for end, (operator, operands) in enumerate(operations):
+    times = [1] * len(operators)
+    for end, operator in enumerate(operators):
         if isinstance(operator, Iterated):
-            inside = {operands[1]}
-            for at in range(operands[1] + 1, end):
-                if not inside.isdisjoint(operations[at][1]):
+            unknown = operands[end][1]
+            inside = {unknown}
+            for at in range(unknown + 1, end):
+                if not inside.isdisjoint(operands[at]):
                     inside.add(at)
                     times[at] *= operator.applications
     return times
@@ -141,34 +165,41 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     """The cost of each operation; what several share counts where it is first used."""
     known: set[Key] = set()
     costs: list[Cost] = []
-    times = _applications([(node.operator, graph.operands(at)) for at, node in enumerate(graph.nodes())])
-    for at, (node, kept) in enumerate(zip(graph.nodes(), _kept_by_operation(graph), strict=True)):
+    nodes = graph.nodes()
+    times = _applications([node.operator for node in nodes], graph.inputs)
+    alike: dict[Hashable, Cost] = {}
+    for at, (node, operands, kept) in enumerate(zip(nodes, graph.inputs, _kept_by_operation(graph), strict=True)):
         key = node.parameter
         parameter = graph.parameters[key] if key is not None else None
-        numbers = parameter.count() if parameter is not None else 0
-        shapes = [graph.node(operand).shape for operand in graph.operands(at)]
-        cost = Cost(
-            parameters=0 if key in known else numbers,
-            unshared=numbers,
-            multiply_adds=times[at] * _count_multiply_adds(node.operator, shapes, node.shape, parameter),
-            convolutions=int(_is_convolution(node.operator)),
-            depth=int(node.operator.is_layer),
-            kept=kept,
-        )
+        shapes = [nodes[operand].shape for operand in operands]
+        kind = id(node.operator), id(parameter), times[at], key in known, id(kept), node.shape, *shapes
+        cost = alike.get(kind)
+        if cost is None:
+            numbers = parameter.count() if parameter is not None else 0
+            cost = alike[kind] = Cost(
+                parameters=0 if key in known else numbers,
+                unshared=numbers,
+                multiply_adds=times[at] * _count_multiply_adds(node.operator, shapes, node.shape, parameter),
+                convolutions=int(_is_convolution(node.operator)),
+                depth=int(node.operator.is_layer),
+                kept=kept,
+            )
         costs.append(cost)
-        known |= {key} if key is not None else set()
+        if key is not None:
+            known.add(key)
     return costs
 
 
 def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None) -> Cost:
-    chosen = range(len(costs)) if operations is None else sorted(operations)
+    order = range(len(costs)) if operations is None else sorted(operations)
+    chosen = [costs[at] for at in order]
     return Cost(
-        parameters=sum(costs[at].parameters for at in chosen),
-        unshared=sum(costs[at].unshared for at in chosen),
-        multiply_adds=sum(costs[at].multiply_adds for at in chosen),
-        convolutions=sum(costs[at].convolutions for at in chosen),
-        depth=_longest_chain(graph, costs, chosen),
-        kept=sum((costs[at].kept for at in chosen), _Memory()),
+        parameters=sum([cost.parameters for cost in chosen]),
+        unshared=sum([cost.unshared for cost in chosen]),
+        multiply_adds=sum([cost.multiply_adds for cost in chosen]),
+        convolutions=sum([cost.convolutions for cost in chosen]),
+        depth=_longest_chain(graph, costs, order),
+        kept=_Memory(sum([cost.kept.each_image for cost in chosen]), sum([cost.kept.each_batch for cost in chosen])),
         open_sizes=tuple(graph.open_sizes),
     )
 
@@ -177,7 +208,7 @@ def _longest_chain(graph: Graph, costs: Sequence[Cost], operations: Sequence[int
     """The most layers with weights that follow one another inside some operations, given in their order."""
     depths: dict[int, int] = {}
     for at in operations:
-        depths[at] = costs[at].depth + max((depths.get(operand, 0) for operand in graph.operands(at)), default=0)
+        depths[at] = costs[at].depth + max([depths.get(operand, 0) for operand in graph.inputs[at]], default=0)
     return max(depths.values(), default=0)
 
 
@@ -288,7 +319,7 @@ def count_macs(inferred: Inferred) -> int:
     """Multiply-adds for one image; of iterations, with all their steps."""
     total = 0
     operations = inferred.expansion.operations
-    times = _applications([(operation.operator, operation.operands) for operation in operations])
+    times = _applications([o.operator for o in operations], [o.operands for o in operations])
     for operation, shape, many in zip(operations, inferred.shapes, times, strict=True):
         operands = [inferred.shapes[at] for at in operation.operands]
         parameter = None if operation.parameter is None else inferred.parameters[operation.parameter]

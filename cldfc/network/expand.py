@@ -413,6 +413,9 @@ class _Demand:
     def operation(self, step: Step, at: int, instance: Instance, number: int, start: int) -> Operation | None:
         operands: list[int] = []
         for operand in step.operands:
+            if isinstance(operand, int):
+                operands.append(start + operand)
+                continue
             found = self.resolve(operand, instance, start)
             if not found:
                 return None
@@ -431,13 +434,13 @@ class _Demand:
             if step.settings:
                 operator = replace(operator, **{name: formula.value(binding) for name, formula in step.settings})
             if step.use is not None:
-                tag = tuple([position.value(binding) for position in step.use.tag])
+                tag = step.use.tag_at(binding)
                 if step.use.positions is step.use.tag:
                     key = (step.use.name, tag)
                 else:
                     key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
                 declaration = self.program.parameters.get(step.use.name)
-                if declaration is not None and declaration.at(tag) is None:
+                if declaration is not None and declaration.cases and declaration.at(tag) is None:
                     return self.errors.undeclared(step.use, (step.use.name, tag), instance.value)
             if step.statistics is not None:
                 statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))

@@ -1,4 +1,4 @@
-"""The network as a graph, whose nodes are pydantic models, and how rewrites change it."""
+"""The network as a graph, whose nodes are validated by pydantic, and how rewrites change it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, cast
 
+import pydantic.dataclasses
 from annotated_types import Gt
-from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
+from pydantic import InstanceOf
 
 from cldfc.network.expand import Instance
 from cldfc.network.positions import Key, format_key
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     import networkx
 
 
-class Node(BaseModel):
+@pydantic.dataclasses.dataclass(frozen=True, slots=True)
+class Node:
     """One operation: what it does, the shape of its result, and the place that it comes from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operator: SerializeAsAny[Operator]
+    operator: InstanceOf[Operator]
     shape: tuple[Annotated[InstanceOf[int], Gt(0)], ...]
     """An open size stands here as a number at which all maps fit, and knows its formula."""
     parameter: tuple[str, tuple[int, ...]] | None
@@ -91,7 +91,7 @@ class Graph:
             found[node.instance].append(at)
         return found
 
-    @property
+    @cached_property
     def open_sizes(self) -> list[str]:
         """The names of the sizes that the inputs leave open, and that do not follow from one another."""
         nodes = (self.node(at) for at, _ in enumerate(self.program.input_keys))
@@ -106,12 +106,12 @@ def build_graph(inferred: Inferred) -> Graph:
     expansion = inferred.expansion
     nodes = tuple(
         Node(
-            operator=operation.operator,
-            shape=shape,
-            parameter=operation.parameter,
-            instance=operation.instance,
-            step=operation.step,
-            statistics=operation.statistics,
+            operation.operator,
+            shape,
+            operation.parameter,
+            operation.instance,
+            operation.step,
+            operation.statistics,
         )
         for operation, shape in zip(expansion.operations, inferred.shapes, strict=True)
     )
@@ -172,14 +172,9 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
 def _renew(node: Node, step: Step, instance: int, at: int) -> Node:
     """An old operation at its new place; a factor, channels and settings may differ from instance to instance."""
     operator = node.operator if step.factor is not None or step.channels or step.settings else step.operator
-    return Node(
-        operator=operator,
-        shape=node.shape,
-        parameter=None if step.use is None else node.parameter,
-        instance=instance,
-        step=at,
-        statistics=None if step.statistics is None else node.statistics,
-    )
+    parameter = None if step.use is None else node.parameter
+    statistics = None if step.statistics is None else node.statistics
+    return Node(operator, node.shape, parameter, instance, at, statistics)
 
 
 def _sources_of(operand: Operand, binding: Mapping[str, int], start: int, values: Mapping[Key, int]) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
+from operator import itemgetter
 from typing import Literal, get_args
 
 from cldfc.diagnostics import Problems, Span
@@ -114,10 +115,10 @@ class Position:
         Raises OutOfRange when a constant has no value there, NotWhole when it is between two integers.
         """
         base = self.base
-        if base is None:
-            number = self.offset
-        elif isinstance(base, str):
+        if isinstance(base, str):
             number = self.factor * binding[base] + self.offset
+        elif base is None:
+            number = self.offset
         else:
             position = base.at.value(binding)
             value = base.constant.at(position)
@@ -194,6 +195,25 @@ class NotWhole(Exception):
 
 
 Positions = tuple[Position, ...]
+
+
+def tag_function(positions: Positions) -> Callable[[Binding], tuple[int, ...]]:
+    """What gives the values of some positions, which are asked for at many choices of index names.
+
+    It raises what `value` raises.
+    """
+    each = list(map(_value_function, positions))
+    if len(each) == 1:
+        (only,) = each
+        return lambda binding: (only(binding),)
+    return lambda binding: tuple([value(binding) for value in each])
+
+
+def _value_function(position: Position) -> Callable[[Binding], int]:
+    base, offset = position.base, position.offset
+    if isinstance(base, str) and position.is_shifted:
+        return (lambda binding: binding[base] + offset) if offset else itemgetter(base)
+    return position.value
 
 
 def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -21,6 +21,7 @@ from cldfc.network.positions import (
     Position,
     Positions,
     holding_cases,
+    tag_function,
 )
 from cldfc.ops import KernelStart, Operator
 from cldfc.ops.size import OpenShape, open_names
@@ -35,10 +36,14 @@ class Read:
     family: str
     positions: Positions
     span: Span
+    tag_at: Callable[[Binding], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag_at", tag_function(self.positions))
 
     def keys(self, binding: Binding) -> list[Key]:
         """The value that it is at a choice of indices. Raises OutOfRange, NotWhole."""
-        return [(self.family, tuple([position.value(binding) for position in self.positions]))]
+        return [(self.family, self.tag_at(binding))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,14 @@ class Use:
     tag: Positions
     positions: Positions
     span: Span = tree.span_field()
+    tag_at: Callable[[Binding], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag_at", tag_function(self.tag))
 
     def key(self, binding: Binding) -> Key:
         """Its name and tag, before `tie`, at a choice of indices. Raises OutOfRange, NotWhole."""
-        return self.name, tuple([position.value(binding) for position in self.tag])
+        return self.name, self.tag_at(binding)
 
 
 @dataclass(eq=False, slots=True)
@@ -188,16 +197,21 @@ class Template:
     """The use of an operator, if any, that no declaration covers at these indices."""
     readings: tuple[Template, ...] = ()
     """The readings that were merged in it, which differ only in settings of modules and calls."""
+    known_reads: tuple[Read | Reads, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = [operand for step in self.steps for operand in step.operands if not isinstance(operand, int)]
+        found += [self.result] if isinstance(self.result, Read) else []
+        object.__setattr__(self, "known_reads", tuple(found))
 
     @property
     def numbers(self) -> int:
         """How many numbers and constants stand on its left: of two equations for a value the one with more wins."""
         return sum(not isinstance(position.base, str) for position in self.left)
 
-    def reads(self) -> list[Read | Reads]:
+    def reads(self) -> tuple[Read | Reads, ...]:
         """The values that it needs, in the order of its steps."""
-        found = [operand for step in self.steps for operand in step.operands if not isinstance(operand, int)]
-        return [*found, self.result] if isinstance(self.result, Read) else found
+        return self.known_reads
 
     def label(self, left: Positions) -> str:
         """The left side as the spec writes it, or as it is here, for an equation that is not in the spec."""

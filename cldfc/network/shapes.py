@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
-from typing import cast
 
 from cldfc.diagnostics import Label, Problems, end_text, shape_text
 from cldfc.network.expand import Expansion, Operation
@@ -36,14 +36,18 @@ from cldfc.ops import (
 from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
-    """A parameter: the operator that first uses it, and its sizes."""
+    """A parameter: the operator that first uses it, and its sizes. Parameters that are alike are one object."""
 
     operator: Operator
     sizes: Sizes
 
     def count(self) -> int:
+        return self.numbers
+
+    @cached_property
+    def numbers(self) -> int:
         return self.operator.stored(self.sizes)
 
 
@@ -87,7 +91,7 @@ def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErro
     changes: dict[int, dict[int, Operator]] = {}
     for at, operation in enumerate(operations):
         own = [ranks[operand] for operand in operation.operands]
-        if own and ranks[at] and all(rank == ranks[at] for rank in own):
+        if own and ranks[at] and own.count(ranks[at]) == len(own):
             continue
         try:
             operator = operation.operator.at_ranks(own, ranks[at])
@@ -162,29 +166,35 @@ class _Inference:
                 self.errors.open_parameter(self.first[key], open)
         self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
-        stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
-        for key, parameter in stored.items():
-            if parameter.operator.is_adjoint:
-                sizes = {name: size for name, size in parameter.sizes.items() if name != "bias"}
-                stored[key] = Stored(parameter.operator, sizes)
+        alike: dict[Hashable, Stored] = {}
+        stored: dict[Key, Stored] = {}
+        for key, sized in self.parameters.items():
+            operator, sizes = operators[key], sized.known()
+            if operator.is_adjoint:
+                sizes.pop("bias", None)
+            kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
+            stored[key] = alike.setdefault(kind, Stored(operator, sizes))
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         _tell_ranks(self.expansion, known, self.errors)
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
 
-    def sampled(self, shapes: list[OpenShape]) -> list[Shape]:
-        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty."""
-        open = [size for shape in shapes for size in shape if isinstance(size, OpenSize)]
-        if not open:
-            return cast("list[Shape]", shapes)
-        sample = choose_sample(open)
-        return [tuple(sampled(size, sample) for size in shape) for shape in shapes]
+    def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
+        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty.
+
+        Equal ones are one object.
+        """
+        different = dict.fromkeys(shapes)
+        sample = choose_sample([size for shape in different for size in shape if isinstance(size, OpenSize)])
+        found = {shape: tuple([sampled(size, sample) for size in shape]) for shape in different}
+        return [found[shape] for shape in shapes]
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
+        wrong = {s for s in {*shapes} if (len(s) > 1 and max(s) > LARGEST_SIZE) or prod(s) > LARGEST_VALUE}
         for operation, shape in zip(self.expansion.operations, shapes, strict=True):
-            if (len(shape) > 1 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
+            if shape in wrong:
                 sizes = " × ".join(f"{size:,}" for size in shape)
                 self.errors.too_large(operation, f"a {'map' if len(shape) > 1 else 'vector'} of {sizes}")
                 break

@@ -79,11 +79,13 @@ class Spread(Alike):
     shapes: ClassVar[str] = "any, all alike → the same; beside C×H×W also C, and 1×H×W"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        vectors = [operand for operand in operands if _rank(operand) == 1]
+        ranks = list(map(_rank, operands))
         trained = [operand for operand in operands if is_spread(operand)]
-        maps = [operand for operand in operands if (_rank(operand) or 0) > 1 and not is_spread(operand)]
+        vectors = [operand for operand, rank in zip(operands, ranks, strict=True) if rank == 1]
+        maps = [operand for operand, rank in zip(operands, ranks, strict=True) if (rank or 0) > 1]
+        maps = [operand for operand in maps if not is_spread(operand)] if trained else maps
         narrow = [operand for operand in maps if shapes.map(operand)[0].root().size == 1]
-        wide = [operand for operand in maps if not any(operand is other for other in narrow)]
+        wide = [operand for operand in maps if not any(operand is other for other in narrow)] if narrow else maps
         if not maps or not (vectors or (narrow and (wide or trained))):
             return super().shape(shapes, operands, result, parameter)
         channels, *sides = shapes.map(result)

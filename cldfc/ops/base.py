@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -57,8 +57,14 @@ def choice(default: str, *others: str) -> Any:
     return field(default=default, metadata={"setting": OperatorSetting("word", 0, 0, (default, *others))})
 
 
+class _OperatorKind(ABCMeta):
+    """No class is registered as an operator, so that `isinstance` looks at base classes alone: it takes a third."""
+
+    __instancecheck__ = type.__instancecheck__
+
+
 @dataclass(frozen=True)
-class Operator(ABC):
+class Operator(metaclass=_OperatorKind):
     """One kind of operation, with its static configuration.
 
     A subclass with a `keyword` is a built-in operator of the language; its docstring gives the

@@ -118,7 +118,7 @@ def is_spread(value: Form) -> bool:
     return dims is not None and len(dims) > 1 and dims[1] is ACROSS
 
 
-@dataclass
+@dataclass(slots=True)
 class Sized:
     """The sizes of one parameter by name, as far as they are known, and what its declaration says outright."""
 

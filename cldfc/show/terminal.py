@@ -7,7 +7,7 @@ import html
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -45,14 +45,14 @@ class _Branch:
     is_minus: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class _Strip:
     """The lines of a block, and how far from the block before it they stand."""
 
     lines: list[list[_Piece]]
     gap: int
 
-    @property
+    @cached_property
     def width(self) -> int:
         return max(map(_text_columns, self.lines))
 
