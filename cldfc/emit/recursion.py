@@ -227,7 +227,7 @@ class Recursions:
     def tag(self, visit: Visit) -> Positions:
         return tuple(position.substitute(visit.site.leaf.binding()) for position in visit.call.tag)
 
-    def turns(self, visit: Visit) -> list[Turn]:
+    def turns(self, visit: Visit) -> Sequence[Turn]:
         return turns(visit.site.route)
 
     def given(self, visit: Visit) -> dict[str, Position]:
