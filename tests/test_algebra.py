@@ -42,6 +42,10 @@ SIGNS = {
     "leaky_relu(f)": (False, 32),
     "soft_threshold ∘ relu(f)": (True, 32),
     "silu(f)": (False, 32),
+    "max(A * f, relu(f))": (True, 32),
+    "max(A * f, f)": (False, 32),
+    "min(A * f, relu(f))": (False, 32),
+    "min(abs(f), relu(f))": (True, 32),
     "dropout ∘ relu(f)": (True, 32),
     "identity ∘ relu(f) + 0": (True, 32),
 }

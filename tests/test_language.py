@@ -253,6 +253,14 @@ def of_constants(range: str, width: str) -> str:
     return CONSTANTS.format(range=range, width=width) + "kernel A : 3×3 → c@1\nh = linear ∘ avgpool(A * f)\n"
 
 
+def test_a_constant_may_be_declared_value_by_value():
+    """Its values go from the first of its declarations to the last, not to the second."""
+    head = "model Cases\nlevels ℓ = 1..4\ninput f : 3 × 8 × 8\noutput h : 6\n"
+    rest = "kernel A@ℓ : 3×3 → c@ℓ\nx@0 = f\nx@ℓ = A@ℓ * x@ℓ-1 for ℓ = 1..4\nh = avgpool ∘ x@4\n"
+    network = build(compile_text(f"{head}let c@1 = 4\nlet c@2 = 8\nlet c@3 = 5\nlet c@4 = 6\n{rest}"))
+    assert sum(p.numel() for p in network.parameters()) == square(3, (3, 4), (4, 8), (8, 5), (5, 6))
+
+
 def test_a_range_is_at_most_100_000_long():
     compile_text(of_constants("1..100000", "4"))
     with pytest.raises(CldfError, match=r"the range of `i` is longer than 100,000: it goes from 0 to 100000"):

@@ -219,6 +219,16 @@ def test_untrained_parameters_are_those_without_a_gradient(lets):
         assert {name.removesuffix(".weight") for name in still} == reported
 
 
+@pytest.mark.parametrize(
+    ("difference", "untrained"),
+    [("b - a - a", {"A"}), ("b - a", set[str]()), ("a - b", set[str]()), ("b + b - a - a - a - a", {"A"})],
+)
+def test_a_value_that_is_added_twice_is_cancelled_by_what_subtracts_it_twice(difference, untrained):
+    equations = ("a = A * f", "b = a + a", f"h = linear ∘ avgpool(f + {difference})")
+    _, simplified = graphs(spec(*equations, kernels="kernel A : 3×3 → 4"))
+    assert {name for name, _ in find_untrained(simplified)} == untrained
+
+
 def test_every_parameter_of_the_other_networks_is_trained():
     for path in some(sorted((ROOT / "specs").rglob("*.cldf")), 8):
         assert find_untrained(Compilation(read_source(path)).simplified) == {}, path
