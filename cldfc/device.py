@@ -89,7 +89,9 @@ def _is_narrow(module: nn.Module) -> bool:
 
 def _switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:
     """Set whether algorithms are deterministic, whether cuDNN tries which is fastest, and where TF32 may be used."""
-    torch.use_deterministic_algorithms(deterministic)
+    # This loads torch.compile, which takes two seconds.
+    if deterministic or torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
     _cudnn.benchmark = tries
     _cudnn.allow_tf32 = tf32
     torch.set_float32_matmul_precision(products)

@@ -70,13 +70,14 @@ def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[s
     compare_tensors(weights, network.state_dict(), where)
     network.load_state_dict(weights)
     parameters = dict(network.named_parameters())
+    kind = next(kind for kind in _KEPT if isinstance(optimizer, kind))
     optimizer.state.clear()
     for name, value in tensors.items():
         if name.startswith(_OPTIMIZER):
             owner, _, key = name.removeprefix(_OPTIMIZER).rpartition(".")
-            if key not in _KEPT[type(optimizer)]:
+            if key not in _KEPT[kind]:
                 raise UsageError(
-                    f"`{where}` holds `{key}`, the state of another optimizer than {type(optimizer).__name__}",
+                    f"`{where}` holds `{key}`, the state of another optimizer than {kind.__name__}",
                     "make `optimizer` in `recipe.json` what it was, or start another run",
                 )
             if owner not in parameters or value.shape not in (parameters[owner].shape, ()):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import unwrap
 from typing import Any, cast
 
 import torch
@@ -24,6 +25,21 @@ from cldfc.recipe import Recipe
 _SQUARES = 0.99
 
 
+# torch keeps torch.compile out of these methods, and loads it for that, which takes two seconds; nothing compiles them.
+_sgd: Any = SGD
+_adamw: Any = AdamW
+
+
+class _Sgd(SGD):
+    add_param_group = unwrap(_sgd.add_param_group)
+    step = torch.no_grad()(unwrap(_sgd.step))
+
+
+class _AdamW(AdamW):
+    add_param_group = unwrap(_adamw.add_param_group)
+    step = torch.no_grad()(unwrap(_adamw.step))
+
+
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """A fused optimizer: no other obeys a flag on the device that says to change nothing, or reads its rate there."""
     parameters, decay = network.parameters(), recipe.weight_decay
@@ -31,11 +47,11 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         betas = (recipe.momentum, _SQUARES)
         # Only so can its steps be captured as a CUDA graph; it counts them on the device in any case.
         is_capturable = next(network.parameters()).is_cuda
-        optimizer = AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True, capturable=is_capturable)
+        optimizer = _AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True, capturable=is_capturable)
         # The first steps are not captured, and torch would warn of that.
         optimizer._warned_capturable_if_run_uncaptured = True  # pyright: ignore
         return optimizer
-    return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
+    return _Sgd(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from cldfc.data import digits
 from cldfc.data.catalogue import DATA_DIR, find
 from cldfc.data.images import Images, Split, load_images, standardise
 
@@ -18,6 +19,12 @@ DIGITS = find("digits")
 @pytest.fixture(scope="module")
 def split() -> Split:
     return load_images(DIGITS, DATA_DIR)
+
+
+def published() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Pixels and label of each image, by scikit-learn."""
+    found: Any = import_module("sklearn.datasets").load_digits()
+    return np.column_stack([found.data, found.target]).astype(np.uint8)
 
 
 def rows(images: Images) -> list[bytes]:
@@ -34,8 +41,7 @@ def test_sizes(split: Split) -> None:
 
 
 def test_every_digit_stands_in_exactly_one_part(split: Split) -> None:
-    digits: Any = import_module("sklearn.datasets").load_digits()
-    labelled = np.column_stack([digits.data, digits.target]).astype(np.uint8)
+    labelled = published()
     assert sorted(rows(split.train) + rows(split.test)) == sorted(bytes(row) for row in labelled)
 
 
@@ -46,10 +52,16 @@ def test_classes_have_equal_shares(split: Split) -> None:
 
 
 def test_split_is_the_announced_one(split: Split) -> None:
-    target: Any = import_module("sklearn.datasets").load_digits().target
+    """In its order, too: it decides which images a step shows."""
+    labelled = published()
     select: Any = import_module("sklearn.model_selection").train_test_split
-    _, test = select(target, test_size=360, stratify=target, random_state=0)
-    assert np.array_equal(split.test.labels.numpy(), test)
+    parts = select(labelled, test_size=360, stratify=labelled[:, -1], random_state=0)
+    assert [rows(part) for part in split] == [[bytes(row) for row in part] for part in parts]
+
+
+def test_they_are_found_where_scikit_learn_keeps_them_elsewhere(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    assert [rows(part) for part in digits.load(DIGITS, DATA_DIR)] == [rows(part) for part in split]
 
 
 def test_mean_and_deviation(split: Split) -> None:

@@ -187,3 +187,15 @@ def test_nothing_of_torch_is_loaded(finished: Path) -> None:
     command = [sys.executable, "-c", code, "runs", str(finished)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "safetensors", "sklearn", "networkx"} & set(result.stdout.splitlines()[-1].split())
+
+
+def test_a_training_loads_neither_torch_compile_nor_scikit_learn(tmp_path: Path) -> None:
+    """Each takes two seconds, of the three from the command to its first step."""
+    code = (
+        "import sys; from cldfc.cli import app; app(sys.argv[1:], standalone_mode=False); print('loaded', *sys.modules)"
+    )
+    words = ["train", "lenet5", "--data", "digits", "--epochs", "1", "--device", "cpu"]
+    command = [sys.executable, "-c", code, *words, "-o", str(tmp_path / "run")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = {*result.stdout.splitlines()[-1].split()}
+    assert "torch" in loaded and not {"torch._dynamo", "torch._inductor", "sklearn"} & loaded
