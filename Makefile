@@ -91,7 +91,7 @@ fuzz: $(DEVELOPING)
 torture: $(DEVELOPING)
 	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py tests/test_cuda_script.py
 
-# Forty minutes on two quiet cores, and docs/performance.md. One that fails or takes far too long leaves its last results.
+# About an hour on two quiet cores, and docs/performance.md. One that fails or takes far too long leaves its last results.
 bench: $(DEVELOPING)
 	@$(MAKE) --no-print-directory .venv/bench || echo "without PyPI's mgnet"
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; \

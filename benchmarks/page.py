@@ -14,7 +14,7 @@ BENCHMARKS = ("trainer", "inference", "generated", "forms", "small_maps", "front
 """In the order of the page."""
 HEAD = f"""# Performance
 
-`make bench` writes this page, in 40 minutes on two cores, from `benchmarks/results/`, which also has the seconds of
+`make bench` writes this page, in about an hour on two cores, from `benchmarks/results/`, which also has the seconds of
 each round. It is not edited by hand.
 
 - The sides of a comparison take turns, each in a process of its own, in reversed order every second round. A figure is
