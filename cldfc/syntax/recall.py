@@ -1,7 +1,7 @@
-"""Statements that are like one before them: they differ in the numbers within names alone, as `x5 = relu(x4)` and
-`x6 = relu(x5)` do, and have its tree with other names, at another place.
+"""Statements that differ from an earlier one only in digits within names, as `x6 = relu(x5)` does from `x5 = relu(x4)`:
+they have the same tree with other names, at another place.
 
-To take a tree over takes a fifth of the time of parsing, which is most of the time of `cldfc check`.
+Taking over a tree takes a fifth of the time of parsing, which is most of the time of `cldfc check`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _DEEPEST = 40
 """Levels of a tree that is taken over, by recursion."""
 
 _Pattern = tuple[str | int, ...]
-"""What stands around the words of a statement that have a digit, these words with 0 for each digit, and which of them
-are equal."""
+"""The text around the words of a statement that have a digit, these words with 0 for each digit, and which of them are
+equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class _Known:
 
 @dataclass
 class Recall:
-    """The statements of a text that have been read, each the first of its pattern."""
+    """The statements of a text that have been read: the first of each pattern."""
 
     first: dict[_Pattern, _Known] = field(default_factory=dict[_Pattern, _Known])
     fit: dict[_Pattern, bool] = field(default_factory=dict[_Pattern, bool])
     """Whether the others of a pattern can have the tree of the first one, once there is a second."""
 
     def statement(self, span: Span) -> tree.Statement | None:
-        """The tree of what stands at a place; None where it has to be parsed."""
+        """The tree of the statement at a place; None where it has to be parsed."""
         pattern, words = _pattern_of(span.text)
         known = self.first.get(pattern)
         if known is None:
