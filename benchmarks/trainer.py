@@ -89,15 +89,15 @@ def only_loader(recipe: Recipe) -> Steps:
 
 
 def beside_bare(taken: Descent) -> Iterator[tuple[float, float]]:
-    """The seconds of a step of the loop, and of a bare one of the same network."""
-    steps, bare_steps = looped(taken), bare(taken.task)
-    while True:
-        moments = [time.perf_counter()]
-        for one in (steps, bare_steps):
-            next(one)
-            moments.append(time.perf_counter())
-        in_loop, alone = (after - before for before, after in pairwise(moments))
-        yield in_loop, alone
+    """The seconds of a step of the loop, and of a bare one of the same network; every second time in turned order."""
+    steps = {"loop": looped(taken), "bare": bare(taken.task)}
+    for number in count():
+        seconds = dict[str, float]()
+        for name in [*steps][:: -1 if number % 2 else 1]:
+            start = time.perf_counter()
+            next(steps[name])
+            seconds[name] = time.perf_counter() - start
+        yield seconds["loop"], seconds["bare"]
 
 
 def side(name: str, is_quick: bool) -> Work:
