@@ -45,11 +45,11 @@ def files() -> list[Path]:
 
 
 def definitions(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, list[str]]:
-    """Where each class, or each function at the top of a file, is defined; not what a file keeps to itself."""
+    """Where each class, or each function at the top of a file, is defined; not functions that only that file uses."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in files():
         for node in parsed(path).body:
-            if isinstance(node, kind) and not node.name.startswith("_"):
+            if isinstance(node, kind) and (kind is ast.ClassDef or not node.name.startswith("_")):
                 found[node.name].append(str(path.relative_to(HOUSE)))
     return found
 

@@ -176,7 +176,7 @@ class _Elsewhere(Generic[T, Made]):
     """
 
     def __init__(self, make: Callable[[T], Made], workers: int, pinned: bool = False) -> None:
-        self.order = _Order[T]()
+        self.order = _OrderGiven[T]()
         # Its types know of no function that makes a batch of what is given.
         any_loader: Any = DataLoader
         with warnings.catch_warnings():
@@ -222,7 +222,7 @@ class _AsGiven:
 
 
 @dataclass
-class _Order(Generic[T]):
+class _OrderGiven(Generic[T]):
     """Stands for the order of a data set: what was given last."""
 
     given: Sequence[T] = ()
