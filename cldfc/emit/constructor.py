@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, Item, Route, Turn, into
@@ -381,6 +382,14 @@ class Constructor:
         has_bias = self.names.graph.parameters[key].sizes.get("bias", 0)
         return key[0], len(key[1]), self.ownership.made_for[key], has_bias
 
+    @cached_property
+    def declared_at(self) -> Mapping[tuple[_Loops, int], list[ParameterLine]]:
+        """What is made in each container of the schedule, before the item of an index."""
+        found: dict[tuple[_Loops, int], list[ParameterLine]] = {}
+        for declaration in self.ownership.declarations:
+            found.setdefault((_loops_of(declaration.route), declaration.index), []).append(declaration)
+        return found
+
     def container(self, name: str) -> str:
         """`ModuleDict`, or for scalars `ParameterDict`."""
         stored = self.names.graph.parameters[self.names.members[name][0]]
@@ -389,10 +398,10 @@ class Constructor:
     def declare(self, items: Sequence[Item], route: Route, depth: int) -> list[str]:
         """The parameters that are made in one container of the schedule, and inside it."""
         lines: list[str] = []
+        loops = _loops_of(route)
         for index, item in enumerate(items):
-            for declaration in self.ownership.declarations:
-                if declaration.index == index and _same_route(declaration.route, route):
-                    lines += self.make(declaration, depth)
+            for declaration in self.declared_at.get((loops, index), ()):
+                lines += self.make(declaration, depth)
             if isinstance(item, ForLoop):
                 lines += self.names.loop(
                     item,
@@ -523,6 +532,9 @@ def _operators_of(graph: Graph) -> list[Operator]:
     return list({id(node.operator): node.operator for node in graph.nodes()}.values())
 
 
-def _same_route(first: Route, second: Route) -> bool:
-    """Whether two routes lead through the same loops."""
-    return [(id(h.loop), h.into_rest) for h in first] == [(id(h.loop), h.into_rest) for h in second]
+_Loops = tuple[tuple[int, bool], ...]
+
+
+def _loops_of(route: Route) -> _Loops:
+    """The loops that a route leads through, by their `id`, and whether it goes into their `rest`."""
+    return tuple((id(hop.loop), hop.into_rest) for hop in route)

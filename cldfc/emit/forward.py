@@ -236,6 +236,8 @@ class _Methods:
         self, template: Template, calls: Sequence[_MethodCall | Visit]
     ) -> tuple[Template, list[int], dict[int, _MethodCall | Visit]]:
         """An equation with calls in place of steps, the number that each step had before, and the calls by theirs."""
+        if not calls:
+            return template, list(range(len(template.steps))), {}
         ends = {call.result: call for call in calls}
         inside = {at for call in calls for at in call.steps} - ends.keys()
         kept = [at for at in range(len(template.steps)) if at not in inside]

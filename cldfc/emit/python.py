@@ -86,8 +86,7 @@ def counter(variable: str, body: Sequence[str]) -> str:
 
 def breakable(line: str, depth: int) -> list[str]:
     """A line that stays too long because of long names: broken inside its last brackets, if at all."""
-    opening = _last_opening(line)
-    if fits(line, depth) or line[-1] not in ")]" or opening < 0:
+    if fits(line, depth) or line[-1] not in ")]" or (opening := _last_opening(line)) < 0:
         return [line]
     inner = line[opening + 1 : -1]
     arguments = _arguments_in(inner)

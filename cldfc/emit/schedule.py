@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import groupby, islice, pairwise, repeat
+from itertools import groupby, pairwise, repeat
+from operator import add, sub
 from typing import Literal
 
 from cldfc.emit.loops import (
@@ -183,6 +186,10 @@ class _Column:
         """The laws that the next value keeps."""
         return [law for law in self.laws if _keeps(law, variable, turn, value)]
 
+    def is_line(self, variable: str) -> bool:
+        """Whether all its laws are straight lines; after two turns they are the same."""
+        return all(law.base is None or law.base == variable for law in self.laws)
+
     def position(self, repeat: _Repeat) -> Position:
         """What stands for the number: its law, or a table with an entry for each turn."""
         if self.laws:
@@ -208,6 +215,43 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
         return False
 
 
+@dataclass
+class _Part:
+    """An item of a group from turn to turn: a column for each of its numbers, and what these were in the last turn.
+
+    `growth` is by how much they all go on, once nothing else is possible.
+    """
+
+    columns: list[_Column]
+    latest: tuple[int, ...]
+    growth: tuple[int, ...] | None = None
+
+    def goes_on(self, values: tuple[int, ...], variable: str, turn: int, may_have_table: bool) -> bool:
+        """Whether an item with these numbers can be the next turn; its columns have them then.
+
+        Bounds that follow no law become a table with an entry for each level, but not for each step: that would grow.
+        """
+        if self.growth is not None:
+            if values != tuple(map(add, self.latest, self.growth)):
+                return False
+            self.latest = values
+            return True
+        laws: list[list[Position]] = []
+        for column, value in zip(self.columns, values, strict=True):
+            kept = column.goes_on(variable, turn, value)
+            if not kept and not (column.number.bound and may_have_table):
+                return False
+            laws.append(kept)
+        for column, kept, value in zip(self.columns, laws, values, strict=True):
+            column.laws = kept
+            if column.number.bound:
+                column.values.append(value)
+        if all(c.is_line(variable) and not (c.number.bound and may_have_table) for c in self.columns):
+            self.growth = tuple(map(sub, values, self.latest))
+        self.latest = values
+        return True
+
+
 class _Row:
     """Items in a row, with the shape of each, and the values of its numbers.
 
@@ -220,16 +264,20 @@ class _Row:
         self.shapes = _shapes(items)
         self.values = [tuple(_values(item)) for item in items]
         self.known: dict[int, tuple[_LoopNumber, ...]] = {}
-        self.with_multiples: dict[int, bool] = {}
-        """By the `id` of an equation, whether it reads `x@2*k`, or uses `A@{k/2}`."""
 
-    def speaks_of_multiples(self, item: Item) -> bool:
-        if isinstance(item, ForLoop):
-            return any(map(self.speaks_of_multiples, (*item.body, *item.rest)))
-        found = self.with_multiples.get(id(item.template))
-        if found is None:
-            found = self.with_multiples[id(item.template)] = _speaks_of_multiples(item.template)
-        return found
+    @cached_property
+    def with_multiples(self) -> list[int]:
+        """The places of the items with equations that read `x@2*k`, or use `A@{k/2}`."""
+        known: dict[int, bool] = {}
+
+        def is_one(item: Item) -> bool:
+            if isinstance(item, ForLoop):
+                return any(map(is_one, (*item.body, *item.rest)))
+            if id(item.template) not in known:
+                known[id(item.template)] = _speaks_of_multiples(item.template)
+            return known[id(item.template)]
+
+        return [at for at, item in enumerate(self.items) if is_one(item)]
 
     def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
         found = self.known.get(at)
@@ -247,7 +295,7 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
     variable, start, step = counted
     slopes = _slopes(row, at, period, step)
     may_have_table = ranges[variable].kind == "levels"
-    parts: list[list[_Column]] = []
+    parts: list[_Part] = []
     waiting = iter(range(at, min(at + period, len(items))))
     turns, tail = 1, 0
     while tail == 0:
@@ -258,8 +306,8 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
                 first = next(waiting)
                 if _has_loop(items[first], variable):
                     return None
-                parts.append(_columns(row, first, variable, start, slopes))
-            if not _go_on(parts[same], row.values[begin + same], variable, start + step * turns, may_have_table):
+                parts.append(_Part(_columns(row, first, variable, start, slopes), row.values[first]))
+            if not parts[same].goes_on(row.values[begin + same], variable, start + step * turns, may_have_table):
                 break
             same += 1
         if same == 0:
@@ -271,9 +319,9 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
     rest = list(waiting)
     if any(_has_loop(items[place], variable) for place in rest):
         return None
-    parts += [_columns(row, place, variable, start, slopes) for place in rest]
-    group = tuple(items[at : at + period])
-    return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
+    columns = [column for part in parts for column in part.columns]
+    columns += [column for place in rest for column in _columns(row, place, variable, start, slopes)]
+    return _Repeat(tuple(items[at : at + period]), variable, start, step, turns, tail, tuple(columns))
 
 
 def _columns(row: _Row, at: int, variable: str, turn: int, slopes: Iterator[Fraction]) -> list[_Column]:
@@ -306,7 +354,7 @@ def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber
 
 def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
-    if any(map(row.speaks_of_multiples, islice(row.items, at, at + period))):
+    if bisect_left(row.with_multiples, at) < bisect_left(row.with_multiples, at + period):
         pairs = _turn_by_turn(row, at, period)
         yield from (Fraction(other - one.value, step) for one, other in pairs)
     yield from repeat(Fraction(1))
@@ -319,24 +367,6 @@ def _speaks_of_multiples(template: Template) -> bool:
         for positions in (*uses, *(read.positions for read in template.reads()))
         for position in positions
     )
-
-
-def _go_on(part: Sequence[_Column], values: Sequence[int], variable: str, turn: int, may_have_table: bool) -> bool:
-    """Whether an item with these numbers can be the next turn of another; its columns have them then.
-
-    Bounds that follow no law become a table with an entry for each level, but not for each step: that would grow.
-    """
-    laws: list[list[Position]] = []
-    for column, value in zip(part, values, strict=True):
-        kept = column.goes_on(variable, turn, value)
-        if not kept and not (column.number.bound and may_have_table):
-            return False
-        laws.append(kept)
-    for column, kept, value in zip(part, laws, values, strict=True):
-        column.laws = kept
-        if column.number.bound:
-            column.values.append(value)
-    return True
 
 
 def _has_loop(item: Item, variable: str) -> bool:
@@ -569,10 +599,12 @@ def arrange(graph: Graph) -> tuple[Graph, list[Item]]:
     items = schedule(graph.instances, graph.program.ranges)
     if _length(items) == len({id(instance.template) for instance in graph.instances}) or _depends_on_order(graph):
         return graph, items
-    revised = [_graph_part(graph, number) for number in _by_steps(graph.instances)]
-    other = replace(rebuild_graph(graph, revised), written=graph.written)
-    others = schedule(other.instances, graph.program.ranges)
-    return (other, others) if _length(others) < _length(items) else (graph, items)
+    order = _by_steps(graph.instances)
+    others = schedule([graph.instances[number] for number in order], graph.program.ranges)
+    if _length(others) >= _length(items):
+        return graph, items
+    rebuilt = rebuild_graph(graph, [_graph_part(graph, number) for number in order])
+    return replace(rebuilt, written=graph.written), others
 
 
 def _depends_on_order(graph: Graph) -> bool:

@@ -162,7 +162,10 @@ def gather_iterations(template: Template) -> tuple[Template, list[int]]:
     The steps between an unknown and its fixed point then become the function that the iteration calls.
     """
     order = list(range(len(template.steps)))
-    for unknown, end in _iterations(template):
+    iterations = _iterations(template)
+    if not iterations:
+        return template, order
+    for unknown, end in iterations:
         inside = depending(template.steps, unknown, end)
         first, last = order.index(unknown), order.index(end)
         between = order[first:last]

@@ -23,7 +23,8 @@ def emit_module(graph: Graph, *remarks: str) -> str:
     network = _class_lines(graph)
     body = [*initialisers(graph), *checkers("\n".join(network)), *network]
     code = "\n".join(body)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', ""]
+    first, *about = describe(graph)
+    lines = ['"""' + first, *about, *remarks, '"""', ""]
     lines += ["from collections.abc import Callable"] if has_solvers(graph) else []
     lines += ["from typing import NamedTuple"] if len(graph.program.outputs) > 1 else []
     lines += [*[""] * (lines[-1] != ""), "import torch"]
