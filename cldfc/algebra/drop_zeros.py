@@ -47,6 +47,8 @@ class _Zeros:
 
     def revise(self, number: int, instance: Instance) -> Revised:
         template, members = instance.template, self.graph.members[number]
+        if not self.may_have_zeros(instance):
+            return Revised(template, instance.binding, instance.value, tuple(members))
         zeros: set[int] = set()
         changes: dict[int, Step | Operand] = {}
         for at, step in enumerate(template.steps):
@@ -61,6 +63,13 @@ class _Zeros:
             self.values.add(instance.value)
         changed, order = self.equations.change(template, changes)
         return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
+
+    def may_have_zeros(self, instance: Instance) -> bool:
+        """Whether an equation reads a zero, or has a step that reads nothing, which may be one."""
+        template = instance.template
+        return any([self.is_zero(read, set(), instance) for read in template.reads()]) or any(
+            [not step.operands for step in template.steps]
+        )
 
     def is_zero(self, operand: Operand, zeros: set[int], instance: Instance) -> bool:
         """Whether an operand is known to be zero; the terms of a reduction are not looked at."""

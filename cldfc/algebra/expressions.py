@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Lookup, Position
-from cldfc.network.program import Read, Reads, Template
+from cldfc.network.positions import Binding, Lookup, Position
+from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.ops import Operator, Unknown, Zero
 
 Place = tuple[int, int]
@@ -22,46 +22,63 @@ class ExpressionNumbers:
     """
 
     graph: Graph
-    known: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
-    at: dict[Place, int] = field(default_factory=dict[Place, int])
-    places: dict[int, list[Place]] = field(default_factory=dict[int, list[Place]])
-    operators: dict[int, Operator] = field(default_factory=dict[int, Operator])
-    """By the `id` of an operator, the first that is equal to it."""
+    at: list[list[int]] = field(default_factory=list[list[int]])
+    """For each instance, the numbers of its steps."""
+    places: list[list[Place]] = field(default_factory=list[list[Place]])
+    """For each number, where its expression stands."""
+    outlines: dict[tuple[int, ...], Outline] = field(default_factory=dict[tuple[int, ...], "Outline"])
 
     def __post_init__(self) -> None:
+        known: dict[Hashable, int] = {}
         equal: dict[tuple[type, Operator], Operator] = {}
-        for operator in {id(node.operator): node.operator for node in self.graph.nodes()}.values():
-            self.operators[id(operator)] = equal.setdefault((type(operator), operator), operator)
+        same = {id(node.operator): node.operator for node in self.graph.nodes()}
+        same = {at: equal.setdefault((type(operator), operator), operator) for at, operator in same.items()}
+        varies: dict[int, tuple[bool, ...]] = {}
         for number, instance in enumerate(self.graph.instances):
-            for step in range(len(instance.template.steps)):
-                place = number, step
-                self.at[place] = self.known.setdefault(self.signature(place), len(self.known))
-                self.places.setdefault(self.at[place], []).append(place)
-
-    def signature(self, place: Place) -> Hashable:
-        """The same for two equal expressions, and for no others."""
-        number, at = place
-        instance = self.graph.instances[number]
-        step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
-        formulas = [*step.channels, *[formula for _, formula in step.settings]]
-        formulas += [] if step.factor is None else [step.factor]
-        varies = not all(formula.is_fixed() for formula in formulas)
-        if varies or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
-            return place
-        operands: list[Hashable] = []
-        for operand in step.operands:
-            match operand:
-                case int():
-                    operands.append(self.at[number, operand])
-                case Read():
-                    operands.append(operand.keys(instance.binding)[0])
-                case Reads():
-                    operands.append((number, tuple(operand.keys(instance.binding))))
-        return id(self.operators[id(node.operator)]), node.parameter, *operands
+            steps = instance.template.steps
+            if id(instance.template) not in varies:
+                varies[id(instance.template)] = tuple(map(_varies, steps))
+            here: list[int] = []
+            self.at.append(here)
+            each = zip(steps, self.graph.members[number], varies[id(instance.template)], strict=True)
+            for at, (step, member, alone) in enumerate(each):
+                node = self.graph.node(member)
+                if alone or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
+                    signature: Hashable = (number, at)
+                else:
+                    operands = [_operand_signature(o, here, number, instance.binding) for o in step.operands]
+                    signature = id(same[id(node.operator)]), node.parameter, *operands
+                expression = known.setdefault(signature, len(known))
+                here.append(expression)
+                if expression == len(self.places):
+                    self.places.append([(number, at)])
+                else:
+                    self.places[expression].append((number, at))
 
     def outline(self, place: Place) -> Outline:
         number, root = place
-        return outline_of(self.graph.instances[number].template, root, lambda at: self.at[number, at])
+        template, here = self.graph.instances[number].template, self.at[number]
+        kind = id(template), root, *map(here.index, here)  # which of its steps are equal
+        if kind not in self.outlines:
+            self.outlines[kind] = outline_of(template, root, here.__getitem__)
+        return self.outlines[kind]
+
+
+def _varies(step: Step) -> bool:
+    """Whether a setting of a step may differ from instance to instance."""
+    formulas = [*step.channels, *(formula for _, formula in step.settings), *([step.factor] if step.factor else [])]
+    return not all(formula.is_fixed() for formula in formulas)
+
+
+def _operand_signature(operand: Operand, here: Sequence[int], number: int, binding: Binding) -> Hashable:
+    """The same for two equal operands, and for no others; `here` are the numbers of the instance's steps so far."""
+    match operand:
+        case int():
+            return here[operand]
+        case Read():
+            return operand.keys(binding)[0]
+        case Reads():
+            return number, tuple(operand.keys(binding))
 
 
 @dataclass(frozen=True, slots=True)

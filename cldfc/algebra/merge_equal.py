@@ -41,7 +41,7 @@ def merge_equal(graph: Graph) -> Graph:
         h = linear(avgpool(u@3))
     """
     numbers = ExpressionNumbers(graph)
-    if all(len(places) == 1 for places in numbers.places.values()):
+    if all(len(places) == 1 for places in numbers.places):
         return graph
     work = _Merge(graph, numbers, _name_families(graph, numbers))
     for number in range(len(graph.instances)):
@@ -103,7 +103,11 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Share
 
 def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions with a matrix product in two equations or more, except inside a larger one that is shared."""
-    several = {e: places for e, places in numbers.places.items() if len({number for number, _ in places}) > 1}
+    several = {
+        expression: places
+        for expression, places in enumerate(numbers.places)
+        if len(places) > 1 and len({number for number, _ in places}) > 1
+    }
     candidates = {
         expression
         for expression, ((number, at), *_) in several.items()
@@ -118,7 +122,7 @@ def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     seen: set[tuple[Hashable, Place]] = set()
     while stack:
         reader, (number, at) = entry = stack.pop()
-        expression = numbers.at[number, at]
+        expression = numbers.at[number][at]
         if entry in seen or (expression in candidates and expression in readers):
             readers[expression].add(reader)
             continue
@@ -133,8 +137,8 @@ def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
 
 def _find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions in the terms of reductions; if some of a kind are shared, the others join them in one loop."""
-    alone = (places[0] for places in numbers.places.values() if len(places) == 1)
-    return [numbers.at[place] for place in alone if graph.instances[place[0]].template.is_inner]
+    alone = ((expression, places[0]) for expression, places in enumerate(numbers.places) if len(places) == 1)
+    return [expression for expression, (number, _) in alone if graph.instances[number].template.is_inner]
 
 
 def _wanted_name(template: Template, at: int) -> str:
@@ -173,8 +177,10 @@ class _Merge:
     def revise(self, number: int) -> None:
         instance, members = self.graph.instances[number], self.graph.members[number]
         template, result = instance.template, instance.template.result
-        roots = [result] if isinstance(result, int) else []
-        changes = self.changes(template, roots, lambda at: self.numbers.at[number, at])
+        here = self.numbers.at[number]
+        is_alone = all(len(self.numbers.places[e]) == 1 and e not in self.shared for e in here)
+        roots = [result] if isinstance(result, int) and not is_alone else []
+        changes = self.changes(template, roots, here.__getitem__) if roots else {}
         changed, order = self.equations.change(template, changes)
         origins = tuple(members[at] for at in order)
         self.block.append(Revised(changed, instance.binding, instance.value, origins))
@@ -190,7 +196,7 @@ class _Merge:
         own, found = self.shared[expression], self.numbers.outline((number, at))
         template = self.inner(self.graph.instances[number].template, own, found)
         changes = self.changes(
-            template, template.steps[-1].operands, lambda at: self.numbers.at[number, found.steps[at]]
+            template, template.steps[-1].operands, lambda at: self.numbers.at[number][found.steps[at]]
         )
         changed, order = self.equations.change(template, changes)
         origins = tuple(self.graph.members[number][found.steps[at]] for at in order)
