@@ -60,44 +60,43 @@ class _LoopNumber:
     `known` is the range of that name, `declared` what the spec says of the bound.
     """
 
-    value: int
     name: str
     known: IndexRange
     bound: Literal["", "first", "last"] = ""
     declared: Position | None = None
 
-    def laws(self, variable: str, turn: int, slope: Fraction) -> list[Position]:
-        """Candidates for the number in all turns of a loop, from one of them; the first that fits is taken.
+    def laws(self, value: int, variable: str, turn: int, slope: Fraction) -> list[Position]:
+        """Candidates for the number in all turns of a loop, from its value in one; the first that fits is taken.
 
         `slope` is by how much it grows with the variable, which may be by 2, or by a half.
         """
-        laws = self.simple_laws(variable, turn)
+        laws = self.simple_laws(value, variable, turn)
         if slope <= 0 or slope == 1:
             return laws
-        offset = slope.denominator * self.value - slope.numerator * turn
+        offset = slope.denominator * value - slope.numerator * turn
         return [*laws, Position(variable, offset, slope.numerator, slope.denominator)]
 
-    def simple_laws(self, variable: str, turn: int) -> list[Position]:
-        number, counting = Position(None, self.value), Position(variable, self.value - turn)
+    def simple_laws(self, value: int, variable: str, turn: int) -> list[Position]:
+        number, counting = Position(None, value), Position(variable, value - turn)
         if self.declared is not None and self.declared.base == variable and not self.declared.is_shifted:
             at = self.declared.value({variable: turn})
-            return [self.declared.shifted(self.value - at), number]
-        looked_up = list(self.looked_up(variable, turn))
+            return [self.declared.shifted(value - at), number]
+        looked_up = list(self.looked_up(value, variable, turn))
         if self.declared is not None and isinstance(self.declared.base, Lookup):
             return [*looked_up, number, counting]
         counts = self.declared.base == variable if self.declared is not None else self.name == variable
         return [counting, number, *looked_up] if counts else [number, counting, *looked_up]
 
-    def looked_up(self, variable: str, turn: int) -> Iterator[Position]:
+    def looked_up(self, value: int, variable: str, turn: int) -> Iterator[Position]:
         """The constants in the range of the name, at the turn or a neighbour: `ν@ℓ`, `ν@ℓ-1`, plus a number."""
         bounds = (self.declared,) if self.bound else (self.known.upper, self.known.lower)
         bases = [bound.base for bound in bounds if bound is not None]
         found = [base for base in bases if isinstance(base, Lookup)]
         for constant in dict.fromkeys(b.constant for b in found if variable in (b.constant.index, b.at.base)):
             for shift in (0, -1, 1):
-                value = constant.at(turn + shift)
-                if value is not None:
-                    yield Position(Lookup(constant, Position(variable, shift)), self.value - int(value))
+                base = constant.at(turn + shift)
+                if base is not None:
+                    yield Position(Lookup(constant, Position(variable, shift)), value - int(base))
 
 
 def _values(item: Item) -> Iterator[int]:
@@ -116,20 +115,20 @@ def _values(item: Item) -> Iterator[int]:
 
 
 def _numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
-    """The same, with the index names that they are values or bounds of."""
+    """What is known of each of them; the same for all items of a shape."""
     if isinstance(item, Leaf):
         for name, value in zip(item.names, item.values, strict=True):
             if value.base is None:
-                yield _LoopNumber(value.offset, name, _range_in(item, name, ranges))
+                yield _LoopNumber(name, _range_in(item, name, ranges))
         return
     inner: Item = item
     while isinstance(inner, ForLoop):
         inner = (*inner.body, *inner.rest)[0]
     known = _range_in(inner, item.variable, ranges)
     if item.first.base is None:
-        yield _LoopNumber(item.first.offset, item.variable, known, "first", known.lower)
+        yield _LoopNumber(item.variable, known, "first", known.lower)
     if item.last.base is None:
-        yield _LoopNumber(item.last.offset, item.variable, known, "last", known.upper)
+        yield _LoopNumber(item.variable, known, "last", known.upper)
     for inner in (*item.body, *item.rest):
         yield from _numbers(inner, ranges)
 
@@ -253,10 +252,7 @@ class _Part:
 
 
 class _Row:
-    """Items in a row, with the shape of each, and the values of its numbers.
-
-    What else is known of a number is asked for at the first turn of a loop alone.
-    """
+    """Items in a row, with the shape of each, and the values of its numbers."""
 
     def __init__(self, items: Sequence[Item], ranges: Mapping[str, IndexRange]) -> None:
         self.items = items
@@ -280,17 +276,17 @@ class _Row:
         return [at for at, item in enumerate(self.items) if is_one(item)]
 
     def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
-        found = self.known.get(at)
+        found = self.known.get(self.shapes[at])
         if found is None:
-            found = self.known[at] = tuple(_numbers(self.items[at], self.ranges))
+            found = self.known[self.shapes[at]] = tuple(_numbers(self.items[at], self.ranges))
         return found
 
 
-def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat | None:
-    """How often the `period` items from `at` on repeat as an index of one of these kinds counts, if they do."""
+def _repeated(row: _Row, at: int, period: int, names: frozenset[str]) -> _Repeat | None:
+    """How often the `period` items from `at` on repeat as one of these index names counts, if they do."""
     items, shapes, ranges = row.items, row.shapes, row.ranges
     counted = _counting(row, at, period)
-    if counted is None or ranges[counted[0]].kind not in kinds:
+    if counted is None or counted[0] not in names:
         return None
     variable, start, step = counted
     slopes = _slopes(row, at, period, step)
@@ -326,7 +322,8 @@ def _repeated(row: _Row, at: int, period: int, kinds: frozenset[str]) -> _Repeat
 
 def _columns(row: _Row, at: int, variable: str, turn: int, slopes: Iterator[Fraction]) -> list[_Column]:
     """The numbers of an item at the first turn of a loop."""
-    return [_Column(n, n.laws(variable, turn, next(slopes)), [n.value]) for n in row.numbers(at)]
+    numbers = zip(row.numbers(at), row.values[at], strict=True)
+    return [_Column(n, n.laws(value, variable, turn, next(slopes)), [value]) for n, value in numbers]
 
 
 def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
@@ -335,28 +332,33 @@ def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
     If there is none, the first that differs.
     """
     others: list[tuple[str, int, int]] = []
-    for one, other in _turn_by_turn(row, at, period):
-        if not one.bound and one.value != other:
-            step = other - one.value
-            if abs(step) in (1, abs(one.known.by)):
-                return one.name, one.value, step
-            others.append((one.name, one.value, step))
+    for number, one, other in _turn_by_turn(row, at, period):
+        if not number.bound and one != other:
+            step = other - one
+            if abs(step) in (1, abs(number.known.by)):
+                return number.name, one, step
+            others.append((number.name, one, step))
     return others[0] if others else None
 
 
-def _turn_by_turn(row: _Row, at: int, period: int) -> Iterator[tuple[_LoopNumber, int]]:
-    """Each number of a group beside the one in its place in the next group, as far as the two have the same shape."""
-    for one_at in range(at, min(at + period, len(row.items) - period)):
-        if row.shapes[one_at] != row.shapes[one_at + period]:
+def _turn_by_turn(row: _Row, at: int, period: int, changed: bool = True) -> Iterator[tuple[_LoopNumber, int, int]]:
+    """Each number of a group in its first two turns, as far as these have the same shapes.
+
+    Where only what has `changed` is asked for, items without a change are left out.
+    """
+    shapes, values = row.shapes, row.values
+    for one, other in zip(range(at, at + period), range(at + period, len(shapes)), strict=False):
+        if shapes[one] != shapes[other]:
             return
-        yield from zip(row.numbers(one_at), row.values[one_at + period], strict=True)
+        if not changed or values[one] != values[other]:
+            yield from zip(row.numbers(one), values[one], values[other], strict=True)
 
 
 def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
     if bisect_left(row.with_multiples, at) < bisect_left(row.with_multiples, at + period):
-        pairs = _turn_by_turn(row, at, period)
-        yield from (Fraction(other - one.value, step) for one, other in pairs)
+        every = _turn_by_turn(row, at, period, changed=False)
+        yield from (Fraction(other - one, step) for _, one, other in every)
     yield from repeat(Fraction(1))
 
 
@@ -386,21 +388,23 @@ def _fill(item: Item, positions: Iterator[Position]) -> Item:
 
 
 _CANDIDATES = 4
-
-_STEPS, _ALL = frozenset({"steps"}), frozenset({"steps", "levels"})
+_FEW_INSTANCES = 2_000
+"""Up to how many equations a second way to find loops is tried, which is seldom better and takes twice the time."""
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """The instances as a sequence of leaves and loops. Covers each instance once, in the order given.
 
-    Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter.
+    Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter, which
+    is seldom so, and not tried in large networks.
     """
     numbers = {value: Position(None, value) for i in instances for value in i.binding.values()}
     leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple([numbers[value] for value in i.binding.values()])) for i in instances
     ]
     items = _roll_levels(list(_loops_of_none(_roll_steps(leaves, ranges))), ranges)
-    if _length(items) == len({id(instance.template) for instance in instances}):
+    is_short = _length(items) == len({id(instance.template) for instance in instances})
+    if is_short or len(instances) > _FEW_INSTANCES:
         return items
     return min(items, _roll_levels(leaves, ranges), key=_length)
 
@@ -411,15 +415,29 @@ def _length(items: Sequence[Item]) -> int:
 
 
 def _roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
-    """Groups of steps become loops, then groups of levels."""
-    items = list(_groups_of_one(_roll_up(items, ranges, _STEPS)))
-    return _drop_empty(_roll_up(items, ranges, _ALL), ())
+    """Groups of steps become loops, then groups of levels, then what repeats inside these loops."""
+    steps = frozenset(name for name, known in ranges.items() if known.kind == "steps")
+    items = list(_groups_of_one(_roll_up(items, ranges, steps)))
+    items = _roll_inside(_roll_up(items, ranges, frozenset(ranges)), ranges, frozenset(ranges))
+    return _drop_empty(items, ())
 
 
-def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
-    """Repeated groups become loops over indices of these kinds, until none is left."""
+def _roll_inside(items: Iterable[Item], ranges: Mapping[str, IndexRange], names: frozenset[str]) -> list[Item]:
+    """The same with loops inside loops, over the index names that are left there."""
+    rolled: list[Item] = []
+    for item in items:
+        if isinstance(item, ForLoop):
+            inner = names - {item.variable}
+            body, rest = (_roll_up(_roll_inside(part, ranges, inner), ranges, inner) for part in (item.body, item.rest))
+            item = replace(item, body=tuple(body), rest=tuple(rest))
+        rolled.append(item)
+    return rolled
+
+
+def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], names: frozenset[str]) -> list[Item]:
+    """Repeated groups become loops over these index names, until none is left."""
     while True:
-        rolled = list(_roll(items, ranges, kinds))
+        rolled = _roll(items, ranges, names)
         if len(rolled) == len(items):
             return items
         items = rolled
@@ -428,10 +446,10 @@ def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozens
 def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Runs of one equation become loops; then so does a run of one, where others were longer."""
     rolled: list[Item] = []
-    row = _Row(items, ranges)
+    row, names = _Row(items, ranges), frozenset(ranges)
     at = 0
     while at < len(items):
-        repeat = _repeated(row, at, 1, _ALL)
+        repeat = _repeated(row, at, 1, names)
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
@@ -565,29 +583,44 @@ def _only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
     return None if turns else ForLoop(loop.variable, only, only, 1, tuple(body))
 
 
-def _roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
-    """One pass that turns repeated groups of items into loops."""
+def _roll(items: list[Item], ranges: Mapping[str, IndexRange], names: frozenset[str]) -> list[Item]:
+    """One pass that turns repeated groups of items into loops, the shortest ones: inner loops come before outer ones.
+
+    Groups count as equally long from one power of two to the next; of those that start at an item, the one that covers
+    most is taken.
+    """
     row = _Row(items, ranges)
-    shapes = row.shapes
+    for candidates in _candidates(row.shapes):
+        rolled: list[Item] = []
+        passed = 0
+        for at, periods in candidates:
+            if at < passed:
+                continue
+            found = (_repeated(row, at, period, names) for period in periods)
+            fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
+            best = max(fit, key=lambda r: r.covered, default=None)
+            if best is not None:
+                rolled += [*items[passed:at], best.loop()]
+                passed = at + best.covered
+        if passed:
+            return [*rolled, *items[passed:]]
+    return items
+
+
+def _candidates(shapes: Sequence[int]) -> Iterator[Iterator[tuple[int, list[int]]]]:
+    """Where repeated groups may begin, and how long these may be, to the next few items of the same shape; short first.
+
+    One after the other has the groups from one power of two to the next, in the order of their beginnings.
+    """
     later: dict[int, list[int]] = {}
-    for at in reversed(range(len(items))):
-        later.setdefault(shapes[at], []).append(at)
-    at = 0
-    while at < len(items):
-        same = later[shapes[at]]
-        same.pop()
-        periods = (next_at - at for next_at in same[: -_CANDIDATES - 1 : -1])
-        found = (_repeated(row, at, period, kinds) for period in periods)
-        fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
-        best = max(fit, key=lambda r: r.covered, default=None)
-        if best is None:
-            yield items[at]
-            at += 1
-            continue
-        yield best.loop()
-        for passed in range(at + 1, at + best.covered):
-            later[shapes[passed]].pop()
-        at += best.covered
+    by_length: dict[int, dict[int, list[int]]] = {}
+    for at in reversed(range(len(shapes))):
+        same = later.setdefault(shapes[at], [])
+        for other in same[: -_CANDIDATES - 1 : -1]:
+            by_length.setdefault((other - at).bit_length(), {}).setdefault(at, []).append(other - at)
+        same.append(at)
+    for length in sorted(by_length):
+        yield reversed(by_length[length].items())
 
 
 def arrange(graph: Graph) -> tuple[Graph, list[Item]]:

@@ -32,13 +32,14 @@ class Nested(nn.Module):
         self.K = nn.ModuleDict()
         self.W = nn.ModuleDict()
         self.theta = conv(in_channels, 4, 3)
-        for i in range(1, 3):
-            self.K[f"1_{i}"] = conv(4, 4, 3)
-            self.W[f"{i - 1}"] = conv(4, 4, 1)
-        for i in range(1, 3):
-            self.K[f"2_{i}"] = conv(4, 4, 3)
-        self.K["2_3"] = conv(4, 4, 3)
-        self.W["2"] = conv(4, 4, 1)
+        for level in range(1, 3):
+            for i in range(1, 3):
+                self.K[f"{level}_{i}"] = conv(4, 4, 3)
+        for i in range(2, 4):
+            if i < 3:
+                self.K[f"2_{i + 1}"] = conv(4, 4, 3)
+                for j in range(i + 1):
+                    self.W[f"{j}"] = conv(4, 4, 1)
         self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -50,60 +51,51 @@ class Nested(nn.Module):
         # x@ℓ,0: 4 × 8 × 8
         x[0] = self.theta(f)
         for level in range(1, 3):
-            for i in range(1, 3):
-                for k in range(i):
-                    # K_relu_x@ℓ,k,i: 4 × 8 × 8, 4 × 4 × 4
-                    y = F.relu(x[k])
-                    k_relu_x[k] = self.K[f"{level}_{i}"](y)
-                for k in range(1):
-                    # terms_x_2@ℓ,i,0,k: 4 × 8 × 8, 4 × 4 × 4
-                    terms_x_2[k] = 1 * k_relu_x[k]
-                # terms_x@ℓ,i,0: 4 × 8 × 8, 4 × 4 × 4
-                y = sum(terms_x_2[k] for k in range(1))
-                terms_x[0] = self.W["0"](y)
-                if i < 2:
-                    # x@ℓ,i: 4 × 8 × 8, 4 × 4 × 4
+            for k in range(1):
+                # K_relu_x@ℓ,k,1: 4 × 8 × 8, 4 × 4 × 4
+                y = F.relu(x[k])
+                k_relu_x[k] = self.K[f"{level}_1"](y)
+            for k in range(1):
+                # terms_x_2@ℓ,1,0,k: 4 × 8 × 8, 4 × 4 × 4
+                terms_x_2[k] = 1 * k_relu_x[k]
+            # terms_x@ℓ,1,0: 4 × 8 × 8, 4 × 4 × 4
+            y = sum(terms_x_2[k] for k in range(1))
+            terms_x[0] = self.W["0"](y)
+            if level < 2:
+                for i in range(1, self.nu[level] + 1):
+                    # x@ℓ,i: 4 × 8 × 8
                     y = torch.cat([x[j] for j in range(1)], 1)
                     x[i] = sum(terms_x[j] for j in range(i)) + y
-            if level < 2:
-                for k in range(2):
-                    # terms_x_2@ℓ,2,1,k: 4 × 8 × 8
-                    terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
-                # terms_x@ℓ,2,1: 4 × 8 × 8
-                y = sum(terms_x_2[k] for k in range(2))
-                terms_x[1] = self.W["1"](y)
-                # x@ℓ,i: 4 × 8 × 8
-                y = torch.cat([x[j] for j in range(1)], 1)
-                x[2] = sum(terms_x[j] for j in range(2)) + y
+                    if i < self.nu[level]:
+                        for k in range(2):
+                            # K_relu_x@ℓ,k,i+1: 4 × 8 × 8
+                            y = F.relu(x[k])
+                            k_relu_x[k] = self.K[f"{level}_{i + 1}"](y)
+                        for j in range(i + 1):
+                            for k in range(j + 1):
+                                # terms_x_2@ℓ,i+1,j,k: 4 × 8 × 8
+                                terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
+                            # terms_x@ℓ,i+1,j: 4 × 8 × 8
+                            y = sum(terms_x_2[k] for k in range(j + 1))
+                            terms_x[j] = self.W[f"{j}"](y)
                 # x@2,0: 4 × 4 × 4
                 x[0] = F.avg_pool2d(x[self.nu[1]], 2)
-        for i in range(2, 4):
-            for k in range(i):
-                # terms_x_2@2,i,i-1,k: 4 × 4 × 4
-                terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
-            # terms_x@2,i,i-1: 4 × 4 × 4
-            y = sum(terms_x_2[k] for k in range(i))
-            terms_x[i - 1] = self.W[f"{i - 1}"](y)
+        for i in range(1, 4):
             # x@ℓ,i: 4 × 4 × 4
             y = torch.cat([x[j] for j in range(1)], 1)
             x[i] = sum(terms_x[j] for j in range(i)) + y
             if i < 3:
-                for k in range(3):
+                for k in range(i + 1):
                     # K_relu_x@2,k,i+1: 4 × 4 × 4
                     y = F.relu(x[k])
                     k_relu_x[k] = self.K[f"2_{i + 1}"](y)
-                for k in range(1):
-                    # terms_x_2@2,i+1,0,k: 4 × 4 × 4
-                    terms_x_2[k] = 1 * k_relu_x[k]
-                # terms_x@2,i+1,0: 4 × 4 × 4
-                y = sum(terms_x_2[k] for k in range(1))
-                terms_x[0] = self.W["0"](y)
-                for k in range(2):
-                    # terms_x_2@2,i+1,1,k: 4 × 4 × 4
-                    terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
-                # terms_x@2,i+1,1: 4 × 4 × 4
-                y = sum(terms_x_2[k] for k in range(2))
-                terms_x[1] = self.W["1"](y)
+                for j in range(i + 1):
+                    for k in range(j + 1):
+                        # terms_x_2@2,i+1,j,k: 4 × 4 × 4
+                        terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
+                    # terms_x@2,i+1,j: 4 × 4 × 4
+                    y = sum(terms_x_2[k] for k in range(j + 1))
+                    terms_x[j] = self.W[f"{j}"](y)
         for j in range(1, 4):
             # terms_h@j: 4 × 4 × 4
             terms_h[j] = torch.tanh(x[j])
