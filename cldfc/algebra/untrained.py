@@ -28,31 +28,29 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
 
 
 def _reach(graph: Graph) -> set[int]:
-    """The operations that the outputs depend on, once sums are added up."""
-    terms = _expand_sums(graph)
+    """The operations that the outputs depend on, once sums are added up: without a minus, none cancels."""
+    subtracts = any(isinstance(node.operator, Add) and -1 in node.operator.signs for node in graph.nodes())
+    terms = _expand_sums(graph) if subtracts else None
     reached: set[int] = set()
-    stack = [term for key in graph.program.output_keys for term in terms[graph.values[key]]]
+    stack = [graph.values[key] for key in graph.program.output_keys]
+    stack = stack if terms is None else [term for at in stack for term in terms[at]]
     while stack:
         at = stack.pop()
         if at not in reached:
             reached.add(at)
-            stack += [term for operand in graph.operands(at) for term in terms[operand]]
+            operands = graph.inputs[at]
+            stack += operands if terms is None else [term for operand in operands for term in terms[operand]]
     return reached
 
 
 def _expand_sums(graph: Graph) -> list[_Terms]:
-    """Each operation as a sum of others; one that is not a sum is itself, once.
-
-    Where nothing is subtracted nothing cancels, and sums are left as they are.
-    """
+    """Each operation as a sum of others; one that is not a sum is itself, once."""
     found: list[_Terms] = []
-    nodes = graph.nodes()
-    subtracts = any(isinstance(node.operator, Add) and -1 in node.operator.signs for node in nodes)
-    for at, node in enumerate(nodes):
+    for at, (node, operands) in enumerate(zip(graph.nodes(), graph.inputs, strict=True)):
         found.append({at: 1})
-        if subtracts and isinstance(node.operator, Add):
+        if isinstance(node.operator, Add):
             total: _Terms = {}
-            for sign, operand in zip(node.operator.signs, graph.operands(at), strict=True):
+            for sign, operand in zip(node.operator.signs, operands, strict=True):
                 for term, factor in found[operand].items():
                     total[term] = total.get(term, 0) + sign * factor
             if len(total) <= _MOST_TERMS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 
 from cldfc.emit import python
@@ -32,7 +32,14 @@ class ParameterUse:
 
     def keys(self, route: Route) -> list[Key]:
         """The parameters that it stands for, turn by turn."""
+        if len(route) == len(self.site.route):
+            return self.every
         return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(route)]
+
+    @cached_property
+    def every(self) -> list[Key]:
+        """The parameters that it stands for in all the loops around it, turn by turn."""
+        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(self.site.route)]
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
@@ -71,7 +78,8 @@ class Ownership:
 
     def fits(self, place: ParameterUse) -> bool:
         """Whether every module that a place calls was made for an operator like its own."""
-        return all(self.made_for[key] == place.operator for key in place.keys(place.site.route))
+        made_for = {id(made): made for made in map(self.made_for.__getitem__, place.every)}
+        return all(made == place.operator for made in made_for.values())
 
 
 def places_of(items: Sequence[Item]) -> list[ParameterUse]:
@@ -103,16 +111,16 @@ def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
 
 def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     """Owners for the parameters of one name: the place with the most of them first, adjoints last."""
-    places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.keys(place.site.route)))))
+    places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
         route = place.site.route[: place.depth()]
         keys = place.keys(route)
-        used = set(place.keys(place.site.route))
+        used = set(place.every)
         if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
             ownership.made_for.update((key, place.operator) for key in keys)
             ownership.declarations.append(ParameterLine(place, route, place.site.indices[len(route)]))
     for place in places:
-        for key in place.keys(place.site.route):
+        for key in place.every:
             if key not in ownership.made_for:
                 ownership.made_for[key] = place.operator
                 ownership.alone.append(key)
