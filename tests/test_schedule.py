@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from benchmarks import front_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ROOT, count_calls, some, spec_text
+from networks import ROOT, count_calls, count_lines, some, spec_text
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
@@ -192,3 +193,11 @@ def test_what_repeats_inside_a_loop_is_a_loop_inside_it(text):
         for levels, cycles in ((3, 3), (5, 3), (5, 7))
     ]
     assert len({*lengths}) == 1
+
+
+@pytest.mark.parametrize("family", some([*front_end.LARGE, *front_end.OTHERS][::-1], 4))
+def test_the_work_of_a_compile_grows_with_the_network(family):
+    """Eight times the operations of any kind take at most about eight times the work, down to the last loop."""
+    texts = [family(size) for size in (200, 200, 1600)]
+    _, few, many = (count_lines(lambda text=text: Compilation(Source("test.cldf", text)).code()) for text in texts)
+    assert many < 8.2 * few
