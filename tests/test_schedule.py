@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
-from benchmarks import front_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ROOT, count_calls, count_lines, some, spec_text
 
+from benchmarks import front_end
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.emit.loops import ForLoop, Item, Leaf, choose_slots, fewest_indices
