@@ -232,7 +232,7 @@ def count_lines(work: Callable[[], object]) -> int:
     """The lines that some work runs, also where it calls no function."""
     lines = 0
 
-    def count(_frame: object, event: str, _argument: object) -> object:
+    def count(_frame: object, event: str, _argument: object) -> Any:
         nonlocal lines
         lines += event == "line"
         return count
