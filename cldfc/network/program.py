@@ -57,6 +57,10 @@ class Reads:
     lower: Position
     upper: Position
     by: int = 1
+    tag_at: Callable[[Binding], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag_at", tag_function(self.positions))
 
     def keys(self, binding: Binding) -> list[Key]:
         """The values that they are at a choice of indices. Raises OutOfRange, NotWhole."""
@@ -65,7 +69,7 @@ class Reads:
         inner = dict(binding)
         keys: list[Key] = []
         for inner[self.name] in turns:
-            keys.append((self.family, tuple([position.value(inner) for position in self.positions])))
+            keys.append((self.family, self.tag_at(inner)))
         return keys
 
 
