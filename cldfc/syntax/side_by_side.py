@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from cldfc.syntax import tree
@@ -15,12 +16,25 @@ _Name = TypeVar("_Name", bound=Hashable)
 
 
 def read_in_context(
-    own: Sequence[tree.Statement], inherited: Sequence[tree.Statement] = ()
+    own: Sequence[tree.Statement],
+    inherited: Sequence[tree.Statement] = (),
+    likeness_of: Callable[[tree.Statement], tree.Likeness | None] = lambda _: None,
 ) -> tuple[tree.Statement, ...]:
     """Statements with their subscripts read, and with products of scalars as such, for what all of them declare."""
     statements = read_subscripts(own, inherited)
     known = Multiples.of([*inherited, *statements])
-    return tuple(known.statement(statement) for statement in statements)
+    found: list[tree.Statement] = []
+    same: set[int] = set()
+    """The statements, by their identity, that are as they were read, and introduce no index."""
+    for statement in statements:
+        likeness = likeness_of(statement)
+        if likeness is None or id(likeness.first) not in same or known.speaks_of(likeness):
+            read = known.statement(statement)
+            if read is statement and not own_indices(statement):
+                same.add(id(statement))
+            statement = read
+        found.append(statement)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,14 @@ class Multiples:
             seen |= new
             waiting += [self.functions[name].values[0] for name in new]
         return found
+
+    @cached_property
+    def all_names(self) -> set[str]:
+        return {*self.names, *self.functions, *(name for name, _ in self.families)}
+
+    def speaks_of(self, likeness: tree.Likeness) -> bool:
+        """Whether a name that stands in a statement or the first one like it is one of these."""
+        return not self.all_names.isdisjoint(likeness.names + likeness.names_of_first)
 
     def statement(self, statement: tree.Statement) -> tree.Statement:
         own = own_indices(statement) - self.names
