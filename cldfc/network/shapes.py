@@ -250,8 +250,8 @@ class _Inference:
         name = operation.parameter[0]
         if name not in self.uniform:
             declaration = self.expansion.program.parameters.get(name)
-            given = {} if declaration is None else declaration.attributes
-            said = [(attribute, given[attribute].constant) for attribute in given]
+            given = declaration.attributes.items() if declaration is not None else ()
+            said = [(attribute, value.constant) for attribute, value in given]
             is_uniform = all(number is not None for _, number in said) and not (declaration and declaration.cases)
             self.uniform[name] = (name in self.with_strides, *said) if is_uniform else None
         return self.uniform[name]

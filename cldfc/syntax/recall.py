@@ -29,8 +29,8 @@ _Pattern = tuple[str | int, ...]
 equal."""
 
 
-Copier = Callable[[Sequence[str], Source, int], Any]
-"""What makes copies of an object, with other names, in a source, so many characters further on."""
+Copier = Callable[[Sequence[object], Source, int], Any]
+"""What makes copies of an object, with other parts, in a source, so many characters further on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Recall:
         if copy is None:
             return None
         by = span.start - known.span.start
-        return tree.Likeness(copy(words, span.source, by), known.statement, known.words, words, by)
+        statement = copy(words, span.source, by)
+        return tree.Likeness(statement, known.statement, known.span, known.words, words, by)
 
     def keep(self, span: Span, statement: tree.Statement) -> None:
         """Remember a statement that is right; in LaTeX, names are more than words."""
@@ -104,8 +105,8 @@ def _canonical(word: str) -> str:
     return (stem if stem == "l" else canonical_name(stem)) + word[len(stem) :]
 
 
-def copier(original: object, words: Sequence[str], place: Span, is_part: Callable[[type], bool]) -> Copier:
-    """What makes copies of an object with other words in place of `words`; only spans within `place` move.
+def copier(original: object, words: Sequence[object], place: Span, is_part: Callable[[type], bool]) -> Copier:
+    """What makes copies of an object with others in place of `words`, and of objects; only spans within `place` move.
 
     `is_part` tells the classes of what is copied from those of what is shared. What is equal only to itself stays one
     object where it stands several times.
@@ -114,7 +115,7 @@ def copier(original: object, words: Sequence[str], place: Span, is_part: Callabl
     `Symbol(w[0], k0, Span(s, 0 + b, 2 + b), k0)`, where w are the words, s is the source, b how far it moves, and k0 an
     object that does not change.
     """
-    at = {word: number for number, word in enumerate(words)}
+    at = {word if isinstance(word, str) else id(word): number for number, word in enumerate(words)}
     known: dict[str, object] = {"Span": Span}
     constants: dict[int, str] = {}
     copied: dict[int, str] = {}
@@ -125,8 +126,9 @@ def copier(original: object, words: Sequence[str], place: Span, is_part: Callabl
         return name
 
     def written(node: object) -> str:
-        if isinstance(node, str) and node in at:
-            return f"w[{at[node]}]"
+        found = at.get(node if isinstance(node, str) else id(node))
+        if found is not None:
+            return f"w[{found}]"
         if (
             isinstance(node, Span)
             and node.source is place.source
@@ -134,8 +136,9 @@ def copier(original: object, words: Sequence[str], place: Span, is_part: Callabl
         ):
             return f"Span(s, {node.start} + b, {node.end} + b)"
         if isinstance(node, tuple):
-            parts = [written(part) for part in cast("tuple[object, ...]", node)]
-            return constant(node) if all(part in known for part in parts) else f"({', '.join(parts)},)"
+            members = cast("tuple[object, ...]", node)
+            parts = [written(part) for part in members]
+            return constant(members) if all(part in known for part in parts) else f"({', '.join(parts)},)"
         if id(node) in copied:
             return copied[id(node)]
         kind = type(node)

@@ -488,6 +488,7 @@ class Likeness:
 
     statement: Statement
     first: Statement
+    place_of_first: Span
     names_of_first: tuple[str, ...]
     names: tuple[str, ...]
     by: int
