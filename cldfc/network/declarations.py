@@ -35,7 +35,7 @@ from cldfc.syntax.walk import fixes, mentions
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
-    names = Names(problems, multiples=Multiples.of(spec.statements))
+    names = Names(problems, multiples=Multiples.of(spec.statements, spec.likeness))
     without: set[int] = set()
     """The equations, by their identity, in which nothing is looked for."""
     for statement in spec.statements:

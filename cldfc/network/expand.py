@@ -271,10 +271,14 @@ class _Demand:
             self.problems.stop_if_any()
 
     def weight(self, template: Template) -> int:
-        if id(template) not in self.weights:
-            parts = sum(formula.parts // PARTS_FOR_FREE for step in template.steps for formula in self.formulas(step))
-            self.weights[id(template)] = len(template.steps) + parts
-        return self.weights[id(template)]
+        found = self.weights.get(id(template))
+        if found is None:
+            found = len(template.steps)
+            for step in template.steps:
+                if step.factor is not None or step.channels or (step.use and step.use.name in self.program.parameters):
+                    found += sum(formula.parts // PARTS_FOR_FREE for formula in self.formulas(step))
+            self.weights[id(template)] = found
+        return found
 
     def formulas(self, step: Step) -> Iterator[Formula]:
         if step.factor is not None:

@@ -166,6 +166,7 @@ class _First:
 
     template: Template
     claims: Sequence[tuple[str, str, str]]
+    is_asked: bool = False
     copier: Copier | None = None
 
 
@@ -206,6 +207,7 @@ class _Alike:
 
     def __post_init__(self) -> None:
         self.wanted = {id(likeness.first) for likeness in self.spec.likenesses.values()}
+        self.multiples = self.words.names.multiples.known_names()
 
     @property
     def is_wrong(self) -> bool:
@@ -224,11 +226,13 @@ class _Alike:
         if likeness is None or first is None or self.is_wrong:
             return None
         names = dict(zip(likeness.names_of_first, likeness.names, strict=True))
-        if any(old != new and self.kind(old) != self.kind(new) for old, new in names.items()):
-            return None
-        if first.copier is None and _reads_elsewhere(first.template, likeness):
+        for old, new in names.items():
+            if old != new and self.kind(old) != self.kind(new):
+                return None
+        if not first.is_asked and _reads_elsewhere(first.template, likeness):
             del self.firsts[id(likeness.first)]
             return None
+        first.is_asked = True
         family, here = (equation.left.name, len(equation.left.tag)), dict[str, int]()
         claims = ((kind, names.get(head, head)) for kind, head, _ in first.claims)
         claimed = tuple([self.words.owned.claim(kind, head, family, here) for kind, head in claims])
@@ -236,23 +240,23 @@ class _Alike:
 
     def kind(self, name: str) -> Hashable:
         """What a name stands for, as far as an equation depends on it; names that are alike have the same."""
-        if name not in self.kinds:
-            self.kinds[name] = self.kind_of(name)
-        return self.kinds[name]
+        found = self.kinds.get(name)
+        if found is None:
+            found = self.kinds[name] = self.kind_of(name)
+        return found
 
     def kind_of(self, name: str) -> Hashable:
-        names, declaration = self.words.names, self.words.parameters.get(name)
+        names = self.words.names
         if name in names.declared or name in BUILTINS:
-            kernel = names.declared.get(name)
+            kernel, declaration = names.declared.get(name), self.words.parameters.get(name)
             if not isinstance(kernel, tree.KernelStatement) or declaration is None:
                 return name
             if declaration.cases or name in self.words.ties:
                 return name
             way = declaration.start, declaration.rules, mode_of(declaration)
             return kernel.is_fixed, declaration.indices, declaration.transfer, *way
-        arities, multiples = names.arities(name), names.multiples
-        is_multiple = name in multiples.names or any((name, arity) in multiples.families for arity in arities)
-        return name if is_multiple or name in names.unknowns or not arities else tuple(arities)
+        arities = names.arities(name)
+        return name if name in self.multiples or name in names.unknowns or not arities else tuple(arities)
 
 
 def _reads_elsewhere(template: Template, likeness: tree.Likeness) -> bool:

@@ -161,12 +161,12 @@ class _Inference:
                 self.solver.settle()
                 self.suppose()
         self.problems.stop_if_any()
-        by_form = {id(form): form.known() for form in self.forms}
-        shapes = [by_form[id(form)] for form in self.forms]
+        known = {at: form.known() for at, form in {id(form): form for form in self.forms}.items()}
+        shapes = [known[id(form)] for form in self.forms]
         if None in shapes:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
-        known = self.sampled([shape for shape in shapes if shape is not None])
+        found = self.sampled([shape for shape in shapes if shape is not None])
         for key, sized in self.parameters.items():
             if (open := sized.left_open()) is not None:
                 self.errors.open_parameter(self.first[key], open)
@@ -180,11 +180,11 @@ class _Inference:
                 sizes.pop("bias", None)
             kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
             stored[key] = alike.setdefault(kind, Stored(operator, sizes))
-        self.check_sizes(known, stored)
+        self.check_sizes(found, stored)
         self.problems.stop_if_any()
-        _tell_ranks(self.expansion, known, self.errors)
+        _tell_ranks(self.expansion, found, self.errors)
         self.problems.stop_if_any()
-        return Inferred(self.expansion, known, stored)
+        return Inferred(self.expansion, found, stored)
 
     def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
         """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty.
