@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import NamedTuple
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.network.constants import Tags
@@ -435,8 +436,7 @@ class Scope:
         return replace(self, unknowns={**self.unknowns, name: step})
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     """A name that the equations of one family want for something they own; `is_own` if it names them, `bn_r` for r."""
 
     wanted: str
