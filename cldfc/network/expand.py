@@ -210,9 +210,9 @@ _Asked = tuple[Read | Reads, Key, tuple[Instance, list[list[Key]]] | None]
 class _Needs:
     """What an instance reads: the values of each read, and in which order they are to be computed."""
 
-    keys: list[list[Key]] = field(default_factory=list["list[Key]"])
-    values: list[_Need] = field(default_factory=list[_Need])
-    terms: list[_Need] = field(default_factory=list[_Need])
+    keys: list[list[Key]]
+    values: list[_Need]
+    terms: list[_Need]
 
 
 class _Demand:
@@ -304,15 +304,15 @@ class _Demand:
         if key[0] not in self.inner:
             self.asked += max(1, self.weight(instance.template))
         stack.append((read, key, (instance, asked.keys)))
-        stack += [(need, at, None) for need, at in reversed(asked.terms)]
-        stack += [(need, at, None) for need, at in reversed(asked.values)]
+        stack += [(need, at, None) for need, at in [*reversed(asked.terms), *reversed(asked.values)]]
 
     def define(self, read: Read | Reads, key: Key) -> Instance | None:
         """The one equation that defines a value; None also when that equation is wrong itself."""
-        name, indices = key
-        found: list[tuple[Template, dict[str, int]]] = [(template, {}) for template in self.exact.get(key, ())]
-        for template, match in self.families.get((name, len(indices)), ()):
-            binding = match(indices)
+        found: list[tuple[Template, dict[str, int]]] = []
+        if key in self.exact:
+            found += [(template, {}) for template in self.exact[key]]
+        for template, match in self.families.get((key[0], len(key[1])), ()):
+            binding = match(key[1])
             if binding is not None and (template.turns is None or binding in template.turns):
                 found.append((template, binding))
         if len(found) > 1:
@@ -370,7 +370,7 @@ class _Demand:
         What the terms need themselves comes first, so that they are computed together, in loops.
         """
         needed: dict[Key, Read | Reads] = {}
-        found = _Needs()
+        found = _Needs([], [], [])
         for read in instance.template.known_reads:
             keys = self.keys(read, instance)
             if keys is None:
