@@ -137,6 +137,8 @@ class _Inference:
         self.canonical: dict[Hashable, Form] = {}
         """One form for all that are known and alike."""
         self.uniform: dict[str, Hashable] = {}
+        self.shared: set[Key] = set()
+        """Parameters whose sizes may be one object with those of others."""
         self.loose: dict[OpenSize, Dim] = {}
         """Open sizes with a tag, `H@2`, which may follow from others."""
         for family in expansion.program.inputs:
@@ -167,19 +169,26 @@ class _Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         found = self.sampled([shape for shape in shapes if shape is not None])
+        left_open = {
+            at: sized.left_open() for at, sized in {id(each): each for each in self.parameters.values()}.items()
+        }
         for key, sized in self.parameters.items():
-            if (open := sized.left_open()) is not None:
+            if (open := left_open[id(sized)]) is not None:
                 self.errors.open_parameter(self.first[key], open)
         self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         alike: dict[Hashable, Stored] = {}
         stored: dict[Key, Stored] = {}
         for key, sized in self.parameters.items():
-            operator, sizes = operators[key], sized.known()
-            if operator.is_adjoint:
-                sizes.pop("bias", None)
-            kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
-            stored[key] = alike.setdefault(kind, Stored(operator, sizes))
+            operator = operators[key]
+            case = id(sized), id(operator)
+            if case not in alike:
+                sizes = sized.known()
+                if operator.is_adjoint:
+                    sizes.pop("bias", None)
+                kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
+                alike[case] = alike.setdefault(kind, Stored(operator, sizes))
+            stored[key] = alike[case]
         self.check_sizes(found, stored)
         self.problems.stop_if_any()
         _tell_ranks(self.expansion, found, self.errors)
@@ -219,11 +228,18 @@ class _Inference:
         if heard is not None:
             forms[at], sized = heard
             if key is not None and parameter is None and sized is not None:
-                self.use_first(operation, key, Sized(dict(sized.dims), dict(sized.given)))
+                self.use_first(operation, key, sized)
+                self.shared.add(key)
             return
         errors = len(self.problems.found)
+        is_first = parameter is None
         if key is not None and parameter is None:
             parameter = self.parameter(operation, key)
+        elif key is not None and parameter is not None and key in self.shared:
+            # What this use says of it is not said of the others.
+            self.shared.remove(key)
+            parameter = self.parameters[key] = Sized(dict(parameter.dims), dict(parameter.given))
+            case = (id(operation.operator), id(parameter), *map(id, operands))
         try:
             self.operator(operation).shape(self.solver, operands, forms[at], parameter)
             if operation.statistics is not None and isinstance(operation.operator, SharedBatchNorm):
@@ -242,6 +258,8 @@ class _Inference:
         if before is not None and (parameter is None or parameter.is_known()):
             if all(operand.known() is not None for operand in operands):
                 self.heard[case] = forms[at], parameter
+                if key is not None and is_first:
+                    self.shared.add(key)
 
     def said(self, operation: Operation) -> Hashable:
         """What is known of a parameter before its first use, if that is the same for all tags; None otherwise."""
