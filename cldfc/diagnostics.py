@@ -65,6 +65,9 @@ class Span:
     def to(self, other: Span) -> Span:
         return Span(self.source, self.start, other.end)
 
+    def is_within(self, other: Span) -> bool:
+        return self.source is other.source and other.start <= self.start and self.end <= other.end
+
     @property
     def text(self) -> str:
         return self.source.text[self.start : self.end]

@@ -35,7 +35,9 @@ from cldfc.syntax.walk import fixes, mentions
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
-    names = Names(problems, multiples=Multiples.of(spec.statements))
+    names = Names(problems, multiples=Multiples.of(spec.statements, spec.likeness))
+    without: set[int] = set()
+    """The equations, by their identity, in which nothing is looked for."""
     for statement in spec.statements:
         match statement:
             case tree.Model():
@@ -51,7 +53,11 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 if (name, arity) not in names.families:
                     names.by_name.setdefault(name, []).append(arity)
                 names.families.setdefault((name, arity), []).append(statement)
-                names.unknowns.update(fix.name for fix in fixes(statement))
+                likeness = spec.likeness(statement)
+                if likeness is None or id(likeness.first) not in without:
+                    unknowns = [fix.name for fix in fixes(statement)]
+                    names.unknowns.update(unknowns)
+                    without.update([] if unknowns else [id(statement)])
             case tree.Tie():
                 names.ties.append(statement)
             case tree.Rename():

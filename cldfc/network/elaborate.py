@@ -360,7 +360,7 @@ def read_cases(start: Callable[[list[Binding] | None], Elaboration], read: Calla
             waiting += reversed(split.groups)
 
 
-def _mode(declaration: Declaration) -> str:
+def mode_of(declaration: Declaration) -> str:
     """How a map is padded where the kernel reaches beyond it."""
     kernel = declaration.statement
     boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
@@ -404,6 +404,8 @@ class Elaboration:
     """Formulas of settings and strides, by the identity of the expression."""
     terms: list[Template] = field(default_factory=list[Template])
     """The terms of its reductions, as equations of their own."""
+    claims: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    """The kinds and the heads for which it has claimed names, and these."""
 
     def template(self, result: _Value | None) -> Template | None:
         """The equation, once its value is known; None if it is wrong, which was reported."""
@@ -789,7 +791,9 @@ class Elaboration:
 
     def own(self, kind: str, head: str, span: Span) -> Use:
         """A parameter that belongs to this place of the equation, a separate one in each instance."""
-        return Use(self.words.owned.claim(kind, head, self.family, self.owned_here), self.left, self.left, span)
+        name = self.words.owned.claim(kind, head, self.family, self.owned_here)
+        self.claims.append((kind, head, name))
+        return Use(name, self.left, self.left, span)
 
     def shared(self, symbol: tree.Symbol, operator: Operator, operand: _Value, use: Use) -> _Value | None:
         """An operator whose parameter is shared by a tag; running statistics are never shared."""
@@ -914,7 +918,7 @@ class Elaboration:
                 return self.refuse_rectangle(star, f"`{use.name} *^{{{stride_text(stride)}}}`", len(stride))
             operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start, rules)
         else:
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, rules, _mode(declaration))
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, rules, mode_of(declaration))
         return self.step(operator, (operand,), use, star.span, settings=self.varying("stride", star.stride))
 
     def varying(self, name: str, written: object) -> tuple[tuple[str, Formula], ...]:
@@ -925,7 +929,7 @@ class Elaboration:
     def declaration(self, use: Use) -> Declaration | None:
         """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
         declaration = self.words.parameters[use.name]
-        ways = {(each.start, each.rules, _mode(each)) for each in declaration.cases}
+        ways = {(each.start, each.rules, mode_of(each)) for each in declaration.cases}
         if len(ways) < 2 or self.statement is None:
             return declaration
         case = self.case(use.name, use.tag, use.span)

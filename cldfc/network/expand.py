@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -22,12 +22,11 @@ from cldfc.network.positions import (
     NotWhole,
     Number,
     OutOfRange,
-    bind,
     format_key,
-    is_left_inside,
+    left_function,
     report_size,
 )
-from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
+from cldfc.network.program import Program, Read, Reads, Step, Template, Use
 from cldfc.ops import Channels, Input, Kernel, Operator, SplitChannels, WithNumber, Zero
 from cldfc.syntax import tree
 from cldfc.syntax.format import by_text, format_symbol
@@ -201,8 +200,19 @@ def expand_program(program: Program, problems: Problems) -> Expansion:
     return work.expansion
 
 
+_Match = Callable[[tuple[int, ...]], "dict[str, int] | None"]
+"""The index names for which the left side of an equation is a value."""
 _Need = tuple[Read | Reads, Key]
-_Asked = tuple[Read | Reads, Key, Instance | None]
+_Asked = tuple[Read | Reads, Key, tuple[Instance, list[list[Key]]] | None]
+
+
+@dataclass(slots=True)
+class _Needs:
+    """What an instance reads: the values of each read, and in which order they are to be computed."""
+
+    keys: list[list[Key]]
+    values: list[_Need]
+    terms: list[_Need]
 
 
 class _Demand:
@@ -218,17 +228,20 @@ class _Demand:
         self.program = program
         self.problems = problems
         self.expansion = Expansion(program)
-        self.families: dict[tuple[str, int], list[Template]] = defaultdict(list)
+        self.families: dict[tuple[str, int], list[tuple[Template, _Match]]] = defaultdict(list)
         self.exact: dict[Key, list[Template]] = defaultdict(list)
         for template in program.templates:
             if any(position.base is not None for position in template.left):
-                self.families[template.family, len(template.left)].append(template)
+                match = left_function(template.left, template.ranges, template.level, program.ranges)
+                self.families[template.family, len(template.left)].append((template, match))
             else:
                 self.exact[template.family, tuple(p.offset for p in template.left)].append(template)
         self.conditional = {name for name, rule in program.ties.items() if rule.clauses}
         self.inner = {template.family for template in program.templates if template.is_inner}
         self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
         self.weights: dict[int, int] = {}
+        self.terms: dict[Key, tuple[Instance, _Needs]] = {}
+        """Terms of reductions that are asked for, and not visited yet."""
         self.open: dict[Key, Read | Reads] = {}
         self.errors = _ExpansionErrors(program, problems, self.open)
         self.asked = 0
@@ -245,7 +258,7 @@ class _Demand:
             read, key, instance = stack.pop()
             if instance is not None:
                 del self.open[key]
-                self.finish(instance)
+                self.finish(*instance)
             elif key in self.expansion.values:
                 continue
             elif key in self.open:
@@ -258,10 +271,14 @@ class _Demand:
             self.problems.stop_if_any()
 
     def weight(self, template: Template) -> int:
-        if id(template) not in self.weights:
-            parts = sum(formula.parts // PARTS_FOR_FREE for step in template.steps for formula in self.formulas(step))
-            self.weights[id(template)] = len(template.steps) + parts
-        return self.weights[id(template)]
+        found = self.weights.get(id(template))
+        if found is None:
+            found = len(template.steps)
+            for step in template.steps:
+                if step.factor is not None or step.channels or (step.use and step.use.name in self.program.parameters):
+                    found += sum(formula.parts // PARTS_FOR_FREE for formula in self.formulas(step))
+            self.weights[id(template)] = found
+        return found
 
     def formulas(self, step: Step) -> Iterator[Formula]:
         if step.factor is not None:
@@ -277,29 +294,36 @@ class _Demand:
         self.expansion.operations.append(Operation(Zero(), (), None, None, -1, 0, span))
 
     def visit(self, read: Read | Reads, key: Key, stack: list[_Asked]) -> None:
-        instance = self.define(read, key)
-        needs = None if instance is None else self.asks(instance)
-        if instance is None or needs is None:
+        instance, asked = self.terms.pop(key, None) or (self.define(read, key), None)
+        if instance is not None and asked is None:
+            asked = self.asks(instance)
+        if instance is None or asked is None:
             self.fail(key, read.span)
             return
         self.open[key] = read
         if key[0] not in self.inner:
             self.asked += max(1, self.weight(instance.template))
-        stack.append((read, key, instance))
-        stack += [(need, at, None) for need, at in reversed([*needs[0], *needs[1]])]
+        stack.append((read, key, (instance, asked.keys)))
+        stack += [(need, at, None) for need, at in [*reversed(asked.terms), *reversed(asked.values)]]
 
     def define(self, read: Read | Reads, key: Key) -> Instance | None:
         """The one equation that defines a value; None also when that equation is wrong itself."""
-        bound = ((template, self.match(template, key[1])) for template in self.families.get((key[0], len(key[1])), ()))
-        found: list[tuple[Template, dict[str, int]]] = [(template, {}) for template in self.exact.get(key, ())]
-        found += [(template, binding) for template, binding in bound if binding is not None]
+        found: list[tuple[Template, dict[str, int]]] = []
+        if key in self.exact:
+            found += [(template, {}) for template in self.exact[key]]
+        for template, match in self.families.get((key[0], len(key[1])), ()):
+            binding = match(key[1])
+            if binding is not None and (template.turns is None or binding in template.turns):
+                found.append((template, binding))
         if len(found) > 1:
             found = self.most_special(key, found)
         if len(found) == 1:
             template, binding = found[0]
             if template.lacks is not None:
                 self.errors.undeclared(template.lacks, template.lacks.key(binding), key)
-            return None if template.result is None else Instance(self.tied(template, binding), binding, key)
+            if template.result is None:
+                return None
+            return Instance(self.tied(template, binding) if self.conditional else template, binding, key)
         if found:
             self.errors.double(key, [template for template, _ in found])
         else:
@@ -316,14 +340,6 @@ class _Demand:
             others = [template.statement for template, _ in found if template.numbers < most]
             self.expansion.passed_over[key] = (special[0][0].statement, others[0])
         return special
-
-    def match(self, template: Template, indices: tuple[int, ...]) -> dict[str, int] | None:
-        """The values of an equation's index names for which its left side is a value, if any."""
-        binding = bind(template.left, indices)
-        if binding is None or (template.turns is not None and binding not in template.turns):
-            return None
-        is_inside = is_left_inside(template.left, template.ranges, template.level, binding, self.program.ranges)
-        return binding if is_inside else None
 
     def tied(self, template: Template, binding: Binding) -> Template:
         """The equation with the tags that `tie … for …` leaves at this choice of its indices."""
@@ -348,39 +364,35 @@ class _Demand:
         kept = tuple(step.use.tag[place] for place in self.program.ties[step.use.name].kept)
         return replace(step, use=replace(step.use, positions=kept))
 
-    def needs(self, instance: Instance) -> list[tuple[Read | Reads, Key]] | None:
-        needed: dict[Key, Read | Reads] = {}
-        for read in instance.template.reads():
-            keys = self.keys(read, instance)
-            if keys is None:
-                return None
-            for key in keys:
-                needed.setdefault(key, read)
-        return [(read, key) for key, read in needed.items()]
-
-    def asks(self, instance: Instance) -> tuple[list[_Need], list[_Need]] | None:
+    def asks(self, instance: Instance) -> _Needs | None:
         """What an instance needs: values of equations, then the terms of reductions, each after its own terms.
 
         What the terms need themselves comes first, so that they are computed together, in loops.
         """
-        needs = self.needs(instance)
-        if needs is None or not any(key[0] in self.inner for _, key in needs):
-            return None if needs is None else (needs, [])
-        values: list[_Need] = []
-        terms: list[_Need] = []
-        for need in needs:
-            read, key = need
-            if key[0] not in self.inner:
-                values.append(need)
-                continue
-            term = self.define(read, key)
-            self.asked += self.weight(term.template) if term else 0
-            asked = None if term is None or self.asked > MOST_OPERATIONS else self.asks(term)
-            if asked is None:
+        needed: dict[Key, Read | Reads] = {}
+        found = _Needs([], [], [])
+        for read in instance.template.known_reads:
+            keys = self.keys(read, instance)
+            if keys is None:
                 return None
-            values += asked[0]
-            terms += [*asked[1], need]
-        return values, terms
+            found.keys.append(keys)
+            for key in keys:
+                needed.setdefault(key, read)
+        for key, read in needed.items():
+            if key[0] not in self.inner:
+                found.values.append((read, key))
+                continue
+            term, asked = self.terms.get(key, (None, None))
+            if term is None:
+                term = self.define(read, key)
+                self.asked += self.weight(term.template) if term else 0
+                asked = None if term is None or self.asked > MOST_OPERATIONS else self.asks(term)
+            if term is None or asked is None:
+                return None
+            self.terms[key] = term, asked
+            found.values += asked.values
+            found.terms += [*asked.terms, (read, key)]
+        return found
 
     def keys(self, read: Read | Reads, instance: Instance) -> list[Key] | None:
         try:
@@ -391,36 +403,33 @@ class _Demand:
             return self.errors.not_whole(error, read.span, instance.binding, instance.value)
         return keys or self.errors.empty(read, instance.value, instance.binding)
 
-    def finish(self, instance: Instance) -> None:
-        operations, number = self.expansion.operations, len(self.expansion.instances)
-        start = len(operations)
-        for at, step in enumerate(instance.template.steps):
-            operation = self.operation(step, at, instance, number, start)
+    def finish(self, instance: Instance, keys: list[list[Key]]) -> None:
+        """Append the operations of an instance; `keys` are the values of each of its reads, all of them computed."""
+        operations, number, values = self.expansion.operations, len(self.expansion.instances), self.expansion.values
+        start, template = len(operations), instance.template
+        found = iter([[values[key] for key in some] for some in keys])
+        for at, step in enumerate(template.steps):
+            operands: list[int] = []
+            for operand in step.operands:
+                if isinstance(operand, int):
+                    operands.append(start + operand)
+                else:
+                    operands += next(found)
+            operation = self.operation(step, at, instance, number, tuple(operands))
             if operation is None:
                 del operations[start:]
                 self.fail(instance.value, step.span)
                 return
             operations.append(operation)
-        result = instance.template.result
-        found = None if result is None else self.resolve(result, instance, start)
-        if not found:
-            del operations[start:]
-            self.fail(instance.value, instance.template.statement.span)
-            return
-        instance.result = self.expansion.values[instance.value] = found[0]
+        result = template.result
+        instance.result = values[instance.value] = start + result if isinstance(result, int) else next(found)[0]
         self.expansion.instances.append(instance)
 
-    def operation(self, step: Step, at: int, instance: Instance, number: int, start: int) -> Operation | None:
-        operands: list[int] = []
-        for operand in step.operands:
-            if isinstance(operand, int):
-                operands.append(start + operand)
-                continue
-            found = self.resolve(operand, instance, start)
-            if not found:
-                return None
-            operands += found
-        operator, key, tag, statistics, binding = step.operator, None, None, None, instance.binding
+    def operation(
+        self, step: Step, at: int, instance: Instance, number: int, operands: tuple[int, ...]
+    ) -> Operation | None:
+        operator, binding, use = step.operator, instance.binding, step.use
+        key, tag, statistics = None, None, None
         try:
             if step.factor is not None and isinstance(operator, WithNumber):
                 operator = replace(operator, factor=_as_factor(step.factor.value(binding)))
@@ -433,15 +442,13 @@ class _Demand:
                 operator = Channels(first, last)
             if step.settings:
                 operator = replace(operator, **{name: formula.value(binding) for name, formula in step.settings})
-            if step.use is not None:
-                tag = step.use.tag_at(binding)
-                if step.use.positions is step.use.tag:
-                    key = (step.use.name, tag)
-                else:
-                    key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
-                declaration = self.program.parameters.get(step.use.name)
+            if use is not None:
+                tag = use.tag_at(binding)
+                is_whole = use.positions is use.tag
+                key = (use.name, tag if is_whole else tuple([position.value(binding) for position in use.positions]))
+                declaration = self.program.parameters.get(use.name)
                 if declaration is not None and declaration.cases and declaration.at(tag) is None:
-                    return self.errors.undeclared(step.use, (step.use.name, tag), instance.value)
+                    return self.errors.undeclared(use, (use.name, tag), instance.value)
             if step.statistics is not None:
                 statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))
         except OutOfRange as error:
@@ -451,15 +458,7 @@ class _Demand:
             return self.errors.not_whole(error, span, binding, instance.value)
         except NoNumber as error:
             return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
-        return Operation(operator, tuple(operands), key, tag, number, at, step.span, statistics)
-
-    def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int]:
-        """The operations that an operand stands for; none when one of them is missing."""
-        if isinstance(operand, int):
-            return [start + operand]
-        keys, values = self.keys(operand, instance) or [], self.expansion.values
-        found = [values[key] for key in keys if key in values]
-        return found if len(found) == len(keys) else []
+        return Operation(operator, operands, key, tag, number, at, step.span, statistics)
 
 
 def _as_factor(value: Number) -> Number:

@@ -236,6 +236,63 @@ def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | Non
     return binding
 
 
+def left_function(
+    left: Positions, ranges: Mapping[str, IndexRange], level: int, declared: Mapping[str, IndexRange | None]
+) -> Callable[[tuple[int, ...]], dict[str, int] | None]:
+    """What gives the index names for which the left side of an equation stands for indices within its ranges.
+
+    It is asked for each value of a network, so plain index names between numbers are compared without further calls.
+    """
+    names = [position.base for position in left if position.base is not None]
+    places: list[tuple[str | None, int, float, float]] = []
+    for position in left:
+        base, offset = position.base, position.offset
+        ends = (
+            (-math.inf, math.inf)
+            if base is None
+            else _fixed_ends(ranges.get(base), offset)
+            if isinstance(base, str)
+            else None
+        )
+        if ends is None or not position.is_shifted or len({*names}) < len(names):
+            break
+        places.append((base if isinstance(base, str) else None, offset, *ends))
+
+    def within(indices: tuple[int, ...]) -> dict[str, int] | None:
+        binding = bind(left, indices)
+        is_inside = binding is not None and is_left_inside(left, ranges, level, binding, declared)
+        return binding if is_inside else None
+
+    def between(indices: tuple[int, ...]) -> dict[str, int] | None:
+        binding: dict[str, int] = {}
+        for (name, offset, least, most), index in zip(places, indices, strict=True):
+            value = index - offset
+            if name is None:
+                if value:
+                    return None
+            elif least <= value <= most:
+                binding[name] = value
+            else:
+                return None
+        return binding
+
+    return between if len(places) == len(left) else within
+
+
+def _fixed_ends(range: IndexRange | None, offset: int) -> tuple[float, float] | None:
+    """The least and the largest value of an index name at a place of a tag, where two numbers say that."""
+    if range is None:
+        return -math.inf, math.inf
+    least, most = range.least, range.most
+    if least is None or most is None or least.base is not None or most.base is not None or abs(range.by) > 1:
+        return None
+    if least.divisor > 1 or most.divisor > 1:
+        return None
+    if range.is_explicit:
+        return least.offset, most.offset
+    return max(least.offset, least.offset - offset), min(most.offset, most.offset - offset)
+
+
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import NamedTuple
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.network.constants import Tags
@@ -57,6 +58,10 @@ class Reads:
     lower: Position
     upper: Position
     by: int = 1
+    tag_at: Callable[[Binding], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag_at", tag_function(self.positions))
 
     def keys(self, binding: Binding) -> list[Key]:
         """The values that they are at a choice of indices. Raises OutOfRange, NotWhole."""
@@ -65,7 +70,7 @@ class Reads:
         inner = dict(binding)
         keys: list[Key] = []
         for inner[self.name] in turns:
-            keys.append((self.family, tuple([position.value(inner) for position in self.positions])))
+            keys.append((self.family, self.tag_at(inner)))
         return keys
 
 
@@ -431,8 +436,7 @@ class Scope:
         return replace(self, unknowns={**self.unknowns, name: step})
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     """A name that the equations of one family want for something they own; `is_own` if it names them, `bn_r` for r."""
 
     wanted: str

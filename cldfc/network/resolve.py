@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
 from cldfc.network.constants import Constants, Tags, check_order, resolve_clause
@@ -14,7 +14,7 @@ from cldfc.network.declarations import (
     resolve_parameters,
     resolve_ties,
 )
-from cldfc.network.elaborate import Elaboration, read_cases
+from cldfc.network.elaborate import Elaboration, mode_of, read_cases
 from cldfc.network.ends import Ends, GivenShape, state_sizes, with_classes
 from cldfc.network.names import Names, indices_in_words
 from cldfc.network.positions import (
@@ -26,11 +26,25 @@ from cldfc.network.positions import (
     Positions,
     report_size,
 )
-from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Turns, Words
+from cldfc.network.program import (
+    Call,
+    Operand,
+    OwnedNames,
+    Program,
+    Read,
+    Reads,
+    Scope,
+    Step,
+    Template,
+    Turns,
+    Use,
+    Words,
+)
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import is_reserved
+from cldfc.syntax.recall import Copier, copier
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import children, mentions
 
@@ -122,23 +136,140 @@ def _local_ranges(template: Template) -> Iterator[IndexRange]:
 # Equations
 
 
-def _resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
-    steps = 0
+def _resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template | _Copy]:
+    steps, alike = 0, _Alike(spec, words)
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
-            templates = _resolve_equation(equation, words)
-            if templates is None:
-                words.problems.broken.add(equation.left.name)
-                continue
-            steps += sum(len(template.steps) for template in templates)
+            copy = alike.copy(equation)
+            if copy is not None:
+                templates = [copy]
+                steps += len(copy.first.template.steps)
+            else:
+                known, works = len(words.inner), list[Elaboration]()
+                found = _resolve_equation(equation, words, works)
+                if found is None:
+                    words.problems.broken.add(equation.left.name)
+                    continue
+                if len(found) == 1 and known == len(words.inner):
+                    alike.keep(found[0], works[-1])
+                templates = found
+                steps += sum(len(template.steps) for template in found)
             if steps > MOST_OPERATIONS:
                 report_size(equation.left.span, words.problems)
                 return
             yield from templates
 
 
-def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] | None:
-    """An equation as steps over the index names of its left side; None when that is wrong itself.
+@dataclass(eq=False, slots=True)
+class _First:
+    """An equation that others may be like, for what it has claimed names, and what makes copies of it."""
+
+    template: Template
+    claims: Sequence[tuple[str, str, str]]
+    is_asked: bool = False
+    copier: Copier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """An equation that becomes a copy of an earlier one, once names are settled."""
+
+    first: _First
+    equation: tree.Equation
+    likeness: tree.Likeness
+    claimed: tuple[str, ...]
+
+    def made(self, settled: Mapping[str, str]) -> Template:
+        likeness, first = self.likeness, self.first
+        if first.copier is None:
+            words = (*likeness.names_of_first, *[name for _, _, name in first.claims], likeness.first)
+            first.copier = copier(first.template, words, likeness.place_of_first, _COPIED.__contains__)
+        names = (*likeness.names, *[settled[name] for name in self.claimed], self.equation)
+        return first.copier(names, self.equation.span.source, likeness.by)
+
+
+_COPIED = {Template, Step, Read, Use, Call}
+
+
+@dataclass
+class _Alike:
+    """Equations that were read alike mean the same, too, where their names stand for the same: `x6 = relu(x5)` is
+    `x5 = relu(x4)` with other names if x6 has as many indices as x5, and so on.
+
+    Only while nothing is wrong: an error is found anew at each place.
+    """
+
+    spec: tree.Tree
+    words: Words
+    firsts: dict[int, _First] = field(default_factory=dict[int, _First])
+    """By the identity of their statements."""
+    kinds: dict[str, Hashable] = field(default_factory=dict[str, Hashable])
+
+    def __post_init__(self) -> None:
+        self.wanted = {id(likeness.first) for likeness in self.spec.likenesses.values()}
+        self.multiples = self.words.names.multiples.known_names()
+
+    @property
+    def is_wrong(self) -> bool:
+        problems = self.words.problems
+        return bool(problems.found or problems.broken or problems.lost)
+
+    def keep(self, template: Template, work: Elaboration) -> None:
+        """Take note of an equation that was elaborated, if others are like it and can be copies."""
+        is_plain = template.result is not None and template.turns is None and not template.statement.clauses
+        if id(template.statement) in self.wanted and is_plain and not self.is_wrong:
+            self.firsts[id(template.statement)] = _First(template, work.claims)
+
+    def copy(self, equation: tree.Equation) -> _Copy | None:
+        likeness = self.spec.likeness(equation)
+        first = None if likeness is None else self.firsts.get(id(likeness.first))
+        if likeness is None or first is None or self.is_wrong:
+            return None
+        names = dict(zip(likeness.names_of_first, likeness.names, strict=True))
+        for old, new in names.items():
+            if old != new and self.kind(old) != self.kind(new):
+                return None
+        if not first.is_asked and _reads_elsewhere(first.template, likeness):
+            del self.firsts[id(likeness.first)]
+            return None
+        first.is_asked = True
+        family, here = (equation.left.name, len(equation.left.tag)), dict[str, int]()
+        claims = ((kind, names.get(head, head)) for kind, head, _ in first.claims)
+        claimed = tuple([self.words.owned.claim(kind, head, family, here) for kind, head in claims])
+        return _Copy(first, equation, likeness, claimed)
+
+    def kind(self, name: str) -> Hashable:
+        """What a name stands for, as far as an equation depends on it; names that are alike have the same."""
+        found = self.kinds.get(name)
+        if found is None:
+            found = self.kinds[name] = self.kind_of(name)
+        return found
+
+    def kind_of(self, name: str) -> Hashable:
+        names = self.words.names
+        if name in names.declared or name in BUILTINS:
+            kernel, declaration = names.declared.get(name), self.words.parameters.get(name)
+            if not isinstance(kernel, tree.KernelStatement) or declaration is None:
+                return name
+            if declaration.cases or name in self.words.ties:
+                return name
+            way = declaration.start, declaration.rules, mode_of(declaration)
+            return kernel.is_fixed, declaration.indices, declaration.transfer, *way
+        arities = names.arities(name)
+        return name if name in self.multiples or name in names.unknowns or not arities else tuple(arities)
+
+
+def _reads_elsewhere(template: Template, likeness: tree.Likeness) -> bool:
+    """Whether an operator that is declared elsewhere speaks of a name that stands in the equation, too."""
+    place = likeness.place_of_first
+    reads = [(read.family, read.span) for read in template.reads()]
+    uses = [(use.name, use.span) for step in template.steps for use in step.uses()]
+    outside = {name for name, span in reads + uses if not span.is_within(place)}
+    return not outside.isdisjoint(likeness.names_of_first)
+
+
+def _resolve_equation(equation: tree.Equation, words: Words, works: list[Elaboration]) -> list[Template] | None:
+    """An equation as steps over the index names of its left side, and how they were found; None when it is wrong.
 
     Where an operator has several declarations, there is one reading of it for each choice between them.
     """
@@ -173,21 +304,31 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
         template = work.template(work.value(equation.right, scope))
         found.extend([] if template is None else [template])
         words.inner += work.terms
+        works.append(work)
 
     read_cases(start, read)
     return found
 
 
-def _merge_readings(templates: Sequence[Template]) -> list[Template]:
+def _merge_readings(templates: Sequence[Template | _Copy]) -> list[Template | _Copy]:
     """Merge readings of one equation that differ only in arguments of modules or calls, so that they are one loop."""
+    merged: list[Template | _Copy] = []
     found: dict[Hashable, list[Template]] = {}
+    places: dict[Hashable, int] = {}
     for template in templates:
-        same: Hashable = id(template)
-        if template.turns:
-            steps = tuple(_without_settings(step) for step in template.steps)
-            same = id(template.statement), template.family, template.result, template.lacks, steps
+        if isinstance(template, _Copy) or not template.turns:
+            merged.append(template)
+            continue
+        steps = tuple(_without_settings(step) for step in template.steps)
+        same = id(template.statement), template.family, template.result, template.lacks, steps
+        if same not in found:
+            places[same] = len(merged)
+            merged.append(template)
         found.setdefault(same, []).append(template)
-    return [same[0] if len(same) == 1 else _merged(same) for same in found.values()]
+    for same, readings in found.items():
+        if len(readings) > 1:
+            merged[places[same]] = _merged(readings)
+    return merged
 
 
 def _without_settings(step: Step) -> Step:
@@ -205,7 +346,7 @@ def _merged(templates: Sequence[Template]) -> Template:
     return replace(templates[0], turns=Turns(turns[0].names, values), readings=tuple(templates))
 
 
-def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
+def _settle_names(templates: Sequence[Template | _Copy], words: Words) -> Iterator[Template]:
     families = words.families.settle({})
     parameters = words.owned.settle(families)
 
@@ -220,6 +361,9 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
         return isinstance(operand, int) or operand.family not in families
 
     for template in templates:
+        if isinstance(template, _Copy):
+            yield template.made(parameters)
+            continue
         if template.readings:
             template = replace(template, readings=tuple(_settle_names(template.readings, words)))
         uses = [use.name for step in template.steps for use in step.uses()]
@@ -397,7 +541,11 @@ def _check_model(names: Names) -> None:
 
 def _tagged_operators(spec: tree.Tree) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
-    found, waiting = set[str](), list[object](spec.statements)
+    found, waiting, present = set[str](), list[object](), set(map(id, spec.statements))
+    for statement in spec.statements:
+        likeness = spec.likeness(statement)
+        is_like = likeness is not None and id(likeness.first) in present and BUILTINS.keys().isdisjoint(likeness.names)
+        waiting += [] if is_like else [statement]
     while waiting:
         node = waiting.pop()
         if isinstance(node, tree.Symbol) and node.tag:

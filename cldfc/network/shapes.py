@@ -132,6 +132,13 @@ class _Inference:
         self.with_strides = expansion.program.with_strides
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
+        self.heard: dict[Hashable, tuple[Form, Sized | None]] = {}
+        """What operations gave whose operands and parameter were known, by the identity of all three."""
+        self.canonical: dict[Hashable, Form] = {}
+        """One form for all that are known and alike."""
+        self.uniform: dict[str, Hashable] = {}
+        self.shared: set[Key] = set()
+        """Parameters whose sizes may be one object with those of others."""
         self.loose: dict[OpenSize, Dim] = {}
         """Open sizes with a tag, `H@2`, which may follow from others."""
         for family in expansion.program.inputs:
@@ -156,29 +163,37 @@ class _Inference:
                 self.solver.settle()
                 self.suppose()
         self.problems.stop_if_any()
-        shapes = [form.known() for form in self.forms]
+        known = {at: form.known() for at, form in {id(form): form for form in self.forms}.items()}
+        shapes = [known[id(form)] for form in self.forms]
         if None in shapes:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
-        known = self.sampled([shape for shape in shapes if shape is not None])
+        found = self.sampled([shape for shape in shapes if shape is not None])
+        left_open = {
+            at: sized.left_open() for at, sized in {id(each): each for each in self.parameters.values()}.items()
+        }
         for key, sized in self.parameters.items():
-            if (open := sized.left_open()) is not None:
+            if (open := left_open[id(sized)]) is not None:
                 self.errors.open_parameter(self.first[key], open)
         self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         alike: dict[Hashable, Stored] = {}
         stored: dict[Key, Stored] = {}
         for key, sized in self.parameters.items():
-            operator, sizes = operators[key], sized.known()
-            if operator.is_adjoint:
-                sizes.pop("bias", None)
-            kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
-            stored[key] = alike.setdefault(kind, Stored(operator, sizes))
-        self.check_sizes(known, stored)
+            operator = operators[key]
+            case = id(sized), id(operator)
+            if case not in alike:
+                sizes = sized.known()
+                if operator.is_adjoint:
+                    sizes.pop("bias", None)
+                kind = id(operator), *((name, type(size), size) for name, size in sizes.items())
+                alike[case] = alike.setdefault(kind, Stored(operator, sizes))
+            stored[key] = alike[case]
+        self.check_sizes(found, stored)
         self.problems.stop_if_any()
-        _tell_ranks(self.expansion, known, self.errors)
+        _tell_ranks(self.expansion, found, self.errors)
         self.problems.stop_if_any()
-        return Inferred(self.expansion, known, stored)
+        return Inferred(self.expansion, found, stored)
 
     def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
         """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty.
@@ -204,9 +219,27 @@ class _Inference:
 
     def hear(self, at: int, operation: Operation) -> None:
         """What one operation says about shapes; a contradiction is reported at its place."""
-        forms = self.forms
+        forms, key = self.forms, operation.parameter
         operands = [forms[operand] for operand in operation.operands]
-        parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
+        parameter = self.parameter(operation, key) if key is not None and key in self.parameters else None
+        before = id(parameter) if parameter is not None else self.said(operation)
+        case = (id(operation.operator), before, *map(id, operands))
+        heard = None if operation.statistics is not None else self.heard.get(case)
+        if heard is not None:
+            forms[at], sized = heard
+            if key is not None and parameter is None and sized is not None:
+                self.use_first(operation, key, sized)
+                self.shared.add(key)
+            return
+        errors = len(self.problems.found)
+        is_first = parameter is None
+        if key is not None and parameter is None:
+            parameter = self.parameter(operation, key)
+        elif key is not None and parameter is not None and key in self.shared:
+            # What this use says of it is not said of the others.
+            self.shared.remove(key)
+            parameter = self.parameters[key] = Sized(dict(parameter.dims), dict(parameter.given))
+            case = (id(operation.operator), id(parameter), *map(id, operands))
         try:
             self.operator(operation).shape(self.solver, operands, forms[at], parameter)
             if operation.statistics is not None and isinstance(operation.operator, SharedBatchNorm):
@@ -217,6 +250,29 @@ class _Inference:
             self.report(at, operands, parameter, error)
         if self.solver.supposed:
             self.supposed += [(at, supposition) for supposition in self.solver.take_suppositions()]
+            return
+        shape = forms[at].known()
+        if shape is None or len(self.problems.found) > errors or (key is not None and key in self.unlike):
+            return
+        forms[at] = self.canonical.setdefault((is_spread(forms[at]), *shape), forms[at])
+        if before is not None and (parameter is None or parameter.is_known()):
+            if all(operand.known() is not None for operand in operands):
+                self.heard[case] = forms[at], parameter
+                if key is not None and is_first:
+                    self.shared.add(key)
+
+    def said(self, operation: Operation) -> Hashable:
+        """What is known of a parameter before its first use, if that is the same for all tags; None otherwise."""
+        if operation.parameter is None:
+            return ""
+        name = operation.parameter[0]
+        if name not in self.uniform:
+            declaration = self.expansion.program.parameters.get(name)
+            given = declaration.attributes.items() if declaration is not None else ()
+            said = [(attribute, value.constant) for attribute, value in given]
+            is_uniform = all(number is not None for _, number in said) and not (declaration and declaration.cases)
+            self.uniform[name] = (name in self.with_strides, *said) if is_uniform else None
+        return self.uniform[name]
 
     def suppose(self) -> None:
         """Take what operators suppose for sizes that nothing else decides, one by one, from the first on."""
@@ -256,14 +312,21 @@ class _Inference:
     def parameter(self, operation: Operation, key: Key) -> Sized:
         sized = self.parameters.get(key)
         if sized is None:
-            self.first[key] = operation
-            sized = self.parameters[key] = self.declared(operation)
-        elif operation.operator.owns is not None:
+            return self.use_first(operation, key, self.declared(operation))
+        if operation.operator.owns is not None:
             self.check_settings(operation, self.first[key])
         elif operation.tag != self.first[key].tag or type(operation.operator) is not type(self.first[key].operator):
             self.check_again(operation, key, sized)
+        if key not in self.forward and isinstance(operation.operator, Kernel) and not operation.operator.is_adjoint:
+            self.forward[key] = operation.operator
+        return sized
+
+    def use_first(self, operation: Operation, key: Key, sized: Sized) -> Sized:
+        """Take note of a parameter that no earlier operation uses."""
+        self.first[key] = operation
+        self.parameters[key] = sized
         if isinstance(operation.operator, Kernel) and not operation.operator.is_adjoint:
-            self.forward.setdefault(key, operation.operator)
+            self.forward[key] = operation.operator
         return sized
 
     def declared(self, operation: Operation) -> Sized:

@@ -131,6 +131,9 @@ class Sized:
             dim = self.dims[name] = Dim()
         return dim
 
+    def is_known(self) -> bool:
+        return all(dim.root().size is not None for dim in self.dims.values())
+
     def left_open(self) -> OpenSize | None:
         """A size that the spec leaves open, if there is one."""
         sizes = (dim.root().size for dim in self.dims.values())

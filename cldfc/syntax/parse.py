@@ -57,6 +57,7 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
     parser, builder = _parser_of(get_ident())
     builder.problems = problems
     statements: list[tree.Statement] = []
+    likenesses: dict[int, tree.Likeness] = {}
     recall = Recall()
     with collector_paused():
         for span in split_statements(source):
@@ -68,14 +69,18 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
                 break
             builder.statement = span
             known = recall.statement(span)
-            read = [known] if known is not None else _parse_statement(parser, span, problems)
-            if known is None and read:
+            if known is not None:
+                likenesses[id(known.statement)] = known
+                statements.append(known.statement)
+                continue
+            read = _parse_statement(parser, span, problems)
+            if read:
                 recall.keep(span, read[0])
             version = next((one for one in read if isinstance(one, tree.Version)), None)
             if version and not _can_be_read(version, not statements, problems):
                 break
             statements += read
-    return tree.Tree(tuple(statements), source)
+    return tree.Tree(tuple(statements), source, likenesses)
 
 
 @cache

@@ -93,8 +93,9 @@ MOST_FILES = 100
 def read_spec(source: Source, problems: Problems) -> tree.Tree:
     """A spec with all that it starts from. What is wrong, also with other files, goes to `problems`."""
     spec = parse_spec(source, problems)
-    statements = _Extension(problems).whole(spec, {Path(os.path.abspath(source.name)): None})
-    return tree.Tree(statements, source)
+    extension = _Extension(problems)
+    statements = extension.whole(spec, {Path(os.path.abspath(source.name)): None})
+    return tree.Tree(statements, source, extension.likenesses)
 
 
 @dataclass
@@ -104,16 +105,18 @@ class _Extension:
     problems: Problems
     files: int = 1
     known: dict[Path, tuple[tree.Statement, ...]] = field(default_factory=dict[Path, tuple[tree.Statement, ...]])
+    likenesses: dict[int, tree.Likeness] = field(default_factory=dict[int, tree.Likeness])
 
     def whole(self, spec: tree.Tree, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
+        self.likenesses.update(spec.likenesses)
         extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
         if not extends:
-            return read_in_context(spec.statements)
+            return read_in_context(spec.statements, (), spec.likeness)
         inherited: tuple[tree.Statement, ...] = ()
         for extend in extends:
             inherited = merge(inherited, self.inherited(extend, open))
         own = [statement for statement in spec.statements if not isinstance(statement, tree.Extend)]
-        return merge(inherited, read_in_context(own, inherited))
+        return merge(inherited, read_in_context(own, inherited, spec.likeness))
 
     def inherited(self, extend: tree.Extend, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
         path = self.path(extend)
@@ -253,7 +256,7 @@ def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) 
             if isinstance(let, tree.Let):
                 _check_known(let, statements, problems)
         statements = merge(statements, [_adopt(statement, statements) for statement in own])
-    return tree.Tree(statements, spec.source)
+    return tree.Tree(statements, spec.source, spec.likenesses)
 
 
 def _check_known(let: tree.Let, statements: Sequence[tree.Statement], problems: Problems) -> None:

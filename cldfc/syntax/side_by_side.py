@@ -12,15 +12,35 @@ from cldfc.syntax.tag import read_subscripts
 from cldfc.syntax.walk import changed_parts, children, mentions, own_indices
 
 _Name = TypeVar("_Name", bound=Hashable)
+_LikenessOf = Callable[[tree.Statement], tree.Likeness | None]
 
 
 def read_in_context(
-    own: Sequence[tree.Statement], inherited: Sequence[tree.Statement] = ()
+    own: Sequence[tree.Statement],
+    inherited: Sequence[tree.Statement] = (),
+    likeness_of: _LikenessOf = lambda _: None,
 ) -> tuple[tree.Statement, ...]:
     """Statements with their subscripts read, and with products of scalars as such, for what all of them declare."""
     statements = read_subscripts(own, inherited)
-    known = Multiples.of([*inherited, *statements])
-    return tuple(known.statement(statement) for statement in statements)
+    known = Multiples.of([*inherited, *statements], likeness_of)
+    found: list[tree.Statement] = []
+    # Statements, by their identity, that are as they were read, and introduce no index.
+    same, names = set[int](), known.known_names()
+    for statement in statements:
+        if not _is_like_another(likeness_of(statement), same, names):
+            read = known.statement(statement)
+            if read is statement and not own_indices(statement):
+                same.add(id(statement))
+            statement = read
+        found.append(statement)
+    return tuple(found)
+
+
+def _is_like_another(likeness: tree.Likeness | None, others: set[int], names: set[str]) -> bool:
+    """Whether a statement is like one of these, and none of the names in which they differ is one of those."""
+    if likeness is None or id(likeness.first) not in others:
+        return False
+    return names.isdisjoint(likeness.names) and names.isdisjoint(likeness.names_of_first)
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class Multiples:
     numbers: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(statements: Sequence[tree.Statement]) -> Multiples:
+    def of(statements: Sequence[tree.Statement], likeness_of: _LikenessOf = lambda _: None) -> Multiples:
         """Those that statements declare; a `let` may need one that stands below it."""
         lets = [s for s in statements if isinstance(s, tree.Let)]
         functions = {let.symbol.name: let for let in lets if let.arguments}
@@ -48,9 +68,15 @@ class Multiples:
         inputs = [s for s in statements if isinstance(s, tree.InputStatement) and len(s.shape) == 1]
         found.families.update((s.name, len(s.symbol.tag)) for s in inputs)
         equations = [s for s in statements if isinstance(s, tree.Equation)]
-        families = [((e.left.name, len(e.left.tag)), e.right) for e in equations]
-        found.grow(found.families, families, found.is_image_number, lambda symbol: (symbol.name, len(symbol.tag)))
+        present, known = set(map(id, equations)), found.known_names()
+        likely = (e for e in equations if not _is_like_another(likeness_of(e), present, known))
+        if any(found.is_image_number(equation.right) for equation in likely):
+            families = [((e.left.name, len(e.left.tag)), e.right) for e in equations]
+            found.grow(found.families, families, found.is_image_number, lambda symbol: (symbol.name, len(symbol.tag)))
         return found
+
+    def known_names(self) -> set[str]:
+        return {*self.names, *self.functions, *(name for name, _ in self.families)}
 
     def grow(
         self,

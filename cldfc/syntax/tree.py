@@ -5,6 +5,7 @@ Trees have no behaviour. Spans take no part in equality: two specs that say the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -482,6 +483,24 @@ Statement = (
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """A statement that was read as an earlier one with other names in place of some, so many characters further on."""
+
+    statement: Statement
+    first: Statement
+    place_of_first: Span
+    names_of_first: tuple[str, ...]
+    names: tuple[str, ...]
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
     statements: tuple[Statement, ...]
     source: Source = field(compare=False, repr=False)
+    likenesses: Mapping[int, Likeness] = field(default_factory=dict[int, Likeness], compare=False, repr=False)
+    """By the identity of the statements, as far as they are known and still what was read."""
+
+    def likeness(self, statement: Statement) -> Likeness | None:
+        found = self.likenesses.get(id(statement))
+        return found if found is not None and found.statement is statement else None
