@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, load_torch, spec_argument
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError, end_text
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
-from cldfc.syntax.parse import collector_paused
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
 
@@ -56,17 +55,16 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
-        # torch stays: looking for circles in it meanwhile takes half a second.
-        with collector_paused():
-            from cldfc.verify.equivalence import (
-                report_data,
-                report_lines,
-                tolerance_for,
-                verify_file,
-                verify_forms,
-                verify_specs,
-            )
-            from cldfc.verify.outcome import candidates_of, smaller
+        load_torch()
+        from cldfc.verify.equivalence import (
+            report_data,
+            report_lines,
+            tolerance_for,
+            verify_file,
+            verify_forms,
+            verify_specs,
+        )
+        from cldfc.verify.outcome import candidates_of, smaller
 
         whole = Compilation(source, changes)
         network = whole if is_python else smaller(whole)

@@ -284,7 +284,9 @@ def _of_tensors(
     largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
     pairs = {name: names.get(name, name) for name in expected}
     return {
-        name: relative(found[pairs[name]] if pairs[name] in found else torch.zeros_like(tensor), tensor, small * largest)
+        name: relative(
+            found[pairs[name]] if pairs[name] in found else torch.zeros_like(tensor), tensor, small * largest
+        )
         for name, tensor in expected.items()
     }
 
