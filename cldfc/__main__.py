@@ -39,7 +39,7 @@ def main() -> None:
         with _output_told():
             _run_command(command, arguments)
     finally:
-        # Python would look for circles in all that is loaded at its end: a tenth of the time of `check`, more with torch.
+        # Python would look for circles in all that is loaded when it ends: a tenth of `check`, 0.4 s of torch.
         gc.freeze()
 
 
