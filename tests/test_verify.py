@@ -15,6 +15,7 @@ from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.syntax.read import read_source
+from cldfc.verify import equivalence
 from cldfc.verify.deviation import Allowed, compare_outcomes
 from cldfc.verify.equivalence import report_lines, verify_file, verify_forms, verify_specs
 from cldfc.verify.outcome import Candidate, Outcome, candidates_of, smaller
@@ -55,6 +56,17 @@ def test_generated_code_computes_the_equations(path):
     network = smaller(Compilation(read_source(path)))
     forms = candidates_of(network)
     assert verify_forms(network, forms, TOLERANCE).worst < TOLERANCE
+
+
+def test_a_form_that_is_written_twice_runs_once(monkeypatch):
+    network, (written, _) = small("model Linear\ninput f : 1 × 4 × 4\noutput h : 2\nh = linear ∘ avgpool(f)\n")
+    forms = [written, replace(written, name="simplified", is_literal=False)]
+    runs = []
+    outcome = equivalence.outcome_of_network
+    monkeypatch.setattr(equivalence, "outcome_of_network", lambda *given: runs.append(given) or outcome(*given))
+    rows = [(row.form, row.mode, row.agrees) for row in verify_forms(network, forms, TOLERANCE).rows]
+    assert rows == [(form, mode, True) for form in FORMS for mode in ("eval", "train")]
+    assert len(runs) == 2
 
 
 BLOCK = 'x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))'

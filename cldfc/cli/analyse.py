@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
 from cldfc.algebra.symbols import linear_fact, norm_bound
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, load_torch
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import end_text, shape_text
 from cldfc.output import printable, say, show_json
@@ -44,6 +44,7 @@ def analyse(
         network = Compilation(read_source(spec), changes).check()
         operators = [o for o in operators_of(network.tree) if not what_breaks_linearity(o, network.tree)]
         say("computing convergence factors")
+        load_torch()
         from cldfc.analysis import analyse_convergence, small_sizes
 
         if sizes := small_sizes(network):

@@ -16,6 +16,7 @@ from cldfc.cli.options import (
     complete_data,
     complete_part,
     errors,
+    load_torch,
     refuse_both,
     switch,
     warn_of_changes,
@@ -76,6 +77,7 @@ def evaluate(
         warn_of_changes(run)
         if compiled:
             say("torch.compile takes about half a minute")
+        load_torch()
         found, fast = evaluate_again(run, data_dir, data, part, as_trained, compiled, trust_files, device, workers)
         warn_of_data(record, data)
         if as_json:

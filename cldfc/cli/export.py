@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, switch, warn_of_changes, warn_of_data
+from cldfc.cli.options import Json, RunPath, errors, load_torch, switch, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, writing
 from cldfc.output import say, show, show_json
@@ -61,6 +61,7 @@ def export(
         record = read_record(RunFolder(run))
         warn_of_changes(run)
         warn_of_data(record)
+        load_torch()
         exported = export_run(run, format, is_folded, output, partial(_refuse_place, format), say)
         if as_json:
             show_json(_exported_as_data(exported, format))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import DeviceName, Json, RunPath, errors, warn_of_changes, warn_of_data
+from cldfc.cli.options import DeviceName, Json, RunPath, errors, load_torch, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.output import aligned, printed, show, show_json
 
@@ -32,6 +32,7 @@ def predict(
     Example: cldfc predict runs/FBResNet-digits-1 seven.png
     """
     with errors():
+        load_torch()
         from cldfc.runs.prediction import predict_files
         from cldfc.runs.recorded_data import described_dataset
         from cldfc.runs.run_folder import RunFolder, read_record

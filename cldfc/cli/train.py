@@ -27,6 +27,7 @@ from cldfc.cli.options import (
     complete_data,
     complete_run,
     errors,
+    load_torch,
     one_of_words,
     refuse_both,
     spec_argument,
@@ -226,6 +227,7 @@ def _check_compile(word: str | None) -> None:
 
 def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:
     """Say it where others keep so busy what this training needs that it takes longer: seen while torch is loaded."""
+    load_torch()
     import_module("cldfc.training.processes")
     if (remark := remark_on_others(before, busy_now())) and read_launch().rank == 0:
         say(f"remark: {remark}")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, load_torch, spec_argument
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError, end_text
 from cldfc.messages import FINE, SPEC_IS_WRONG
@@ -55,6 +55,7 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
+        load_torch()
         from cldfc.verify.equivalence import (
             report_data,
             report_lines,

@@ -223,7 +223,9 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
 
 def _largest(numbers: Tensor) -> float:
     """The largest absolute value, without a copy of them all; NaN where one is."""
-    least, most = numbers.aminmax()
+    # torch copies tensors that are not read in their order in memory.
+    order = sorted(range(numbers.dim()), key=numbers.stride, reverse=True)
+    least, most = numbers.permute(order).aminmax()
     return max(abs(float(least)), abs(float(most)))
 
 
@@ -280,8 +282,13 @@ def _of_tensors(
     One that the other side lacks is zero there, as a gradient is whose terms cancel but for rounding.
     """
     largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
-    pairs = {name: found.get(names.get(name, name), torch.zeros_like(tensor)) for name, tensor in expected.items()}
-    return {name: relative(pairs[name], tensor, small * largest) for name, tensor in expected.items()}
+    pairs = {name: names.get(name, name) for name in expected}
+    return {
+        name: relative(
+            found[pairs[name]] if pairs[name] in found else torch.zeros_like(tensor), tensor, small * largest
+        )
+        for name, tensor in expected.items()
+    }
 
 
 def _locate(

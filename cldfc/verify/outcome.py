@@ -81,6 +81,21 @@ class CallRecorder(TorchFunctionMode):
         return result
 
 
+class NotDrawn(TorchFunctionMode):
+    """Leaves parameters undrawn while a network is made whose weights are loaded next."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        return next(iter((*args, *given.values()))) if func in _DRAWS else func(*args, **given)
+
+
+_DRAWS = (nn.init.kaiming_uniform_, nn.init.uniform_, Tensor.normal_, Tensor.uniform_)
 _LARGEST_MAPS = {1: 1024, 2: 64, 3: 16}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 """Pixels on a side; larger inputs are cut down to this, to keep the work small."""
@@ -182,7 +197,7 @@ def outcome_of_equations(
     spec: tree.Tree, trial: Trial, classes: int | None = None, disturb: Callable[[Tensor], Tensor] | None = None
 ) -> Outcome:
     """What the equations say. Raises Differs unless they have exactly these weights."""
-    given = {name: tensor.detach().clone() for name, tensor in trial.weights.items()}
+    given = {name: tensor.detach() for name, tensor in trial.weights.items()}
     for name, tensor in given.items():
         tensor.requires_grad_(not is_statistic(name))
     images = _leaves(trial.images)

@@ -194,8 +194,9 @@ def test_a_training_loads_neither_torch_compile_nor_scikit_learn(tmp_path: Path)
     code = (
         "import sys; from cldfc.cli import app; app(sys.argv[1:], standalone_mode=False); print('loaded', *sys.modules)"
     )
-    words = ["train", "lenet5", "--data", "digits", "--epochs", "1", "--device", "cpu"]
+    words = ["train", "preact18_Al", "--let", "c = 2, 2, 2, 2", "--data", "digits", "--epochs", "1", "--device", "cpu"]
     command = [sys.executable, "-c", code, *words, "-o", str(tmp_path / "run")]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "test accuracy" in result.stdout
     loaded = {*result.stdout.splitlines()[-1].split()}
     assert "torch" in loaded and not {"torch._dynamo", "torch._inductor", "sklearn"} & loaded
