@@ -51,7 +51,7 @@ def levels(count: int) -> str:
 
 def v_cycles(count: int) -> str:
     """Cycles over four levels, one after the other."""
-    cycles = count // 42
+    cycles = count // 50
     return f"""{HEAD}levels ℓ = 1..4
 steps i = 1..2
 steps n = 1..{cycles}
@@ -112,8 +112,8 @@ def kernels(count: int) -> str:
     return f"{HEAD}{''.join(declared)}h = linear ∘ avgpool ∘ θ * f\n"
 
 
-LARGE = (steps, levels, v_cycles, lines)
-OTHERS = (single, twice, reductions, kernels)
+LARGE = (steps, levels, v_cycles, reductions, lines)
+OTHERS = (single, twice, kernels)
 """Those that are not made as large as the first ones."""
 
 

@@ -195,7 +195,7 @@ def test_what_repeats_inside_a_loop_is_a_loop_inside_it(text):
     assert len({*lengths}) == 1
 
 
-@pytest.mark.parametrize("family", some([*front_end.LARGE, *front_end.OTHERS][::-1], 4))
+@pytest.mark.parametrize("family", some([*front_end.LARGE, *front_end.OTHERS][::-1], 3))
 def test_the_work_of_a_compile_grows_with_the_network(family):
     """Eight times the operations of any kind take at most about eight times the work, down to the last loop."""
     texts = [family(size) for size in (200, 200, 1600)]
