@@ -1,4 +1,4 @@
-"""A network as the compiler hands it over."""
+"""A compiled network, as training and its report need it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A shared parameter of a network, or several of one name that are not shared, for the report."""
+    """A row of the report: a shared parameter, or all unshared ones of a name."""
 
     name: str
-    """In the symbols of the spec."""
+    """As the spec writes it."""
     shape: str
     uses: int
     """How often the equations use it."""
@@ -20,22 +20,22 @@ class Parameter:
     saved: int = 0
     """How many more there would be without sharing."""
     colour: str | None = None
-    """That of a shared kernel in the picture."""
+    """The colour of a shared kernel in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An output head that no normalisation bounds."""
+    """A classifier whose input no normalisation bounds."""
 
     value: str
-    """The value that can grow, in the symbols of the spec: `r@3`, with the quotes."""
+    """The value that can grow, as the spec writes it, in backquotes: `r@3`."""
     help: str
     """What to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A generated module, and what is shown of it in the report."""
+    """A generated module, and what the report shows of it."""
 
     spec_text: str
     source: str
@@ -47,6 +47,6 @@ class Compiled:
     """As MathML."""
     parameters: Sequence[Parameter] = ()
     values: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    """For each module of parameters the values that it helps to compute, such as `r@4,1`, in the order of its calls."""
+    """For each module, the values whose equations call it, such as `r@4,1`, in the order of the calls."""
     head: Head | None = None
-    """What lets the scores grow without limit, if anything does."""
+    """The classifier whose scores can grow without limit, if there is one."""

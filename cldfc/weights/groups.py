@@ -31,13 +31,13 @@ class TensorGroup:
 
     @cached_property
     def signature(self) -> Signature:
-        """What it must have in common with another group to take its place."""
+        """What another group must share with it to take its place."""
         shapes = ((part, _needed(part, tuple(tensor.shape))) for part, tensor in self.tensors.items())
         return tuple(sorted((part, shape) for part, shape in shapes if part != _COUNTER))
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a convolution or a linear map without a bias, which makes zeros of zeros."""
+        """Whether it is a convolution or a linear map without a bias: it maps zeros to zeros."""
         return [(part, len(shape) > 1) for part, shape in self.signature] == [("weight", True)]
 
     @property
@@ -49,7 +49,7 @@ class TensorGroup:
         return self.name.rpartition(".")[2]
 
     def names(self, other: TensorGroup, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-        """The name of each tensor, under each name of the group, and that of its counterpart in another."""
+        """For every name of the group, the names of its tensors, each with that of its counterpart in another group."""
         for name in (self.name, *aliases.get(self.name, ())):
             for part in [part for part in self.tensors if part in other.tensors]:
                 yield ".".join(filter(None, (name, part))), ".".join(filter(None, (other.name, part)))
@@ -61,7 +61,7 @@ class TensorGroup:
 
 
 def _needed(part: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a tensor without axes that may be missing.
+    """The shape of a tensor without the axes of size 1 that other libraries leave out.
 
     A scalar is stored as (), (1,) or (1, 1), a vector as (C,) or (C, 1, 1), a 1×1 kernel as such or as a linear map.
     """
@@ -70,7 +70,7 @@ def _needed(part: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
-    """The groups of a state dict in its order; whole numbers other than counters are no weights. Raises UsageError."""
+    """The groups of a state dict, in its order. Integer tensors are skipped, except counters. Raises UsageError."""
     if not isinstance(cast(object, weights), Mapping):
         message = f"the weights are not a state dict but of type {type(weights).__name__}"
         raise UsageError(message, "give `….state_dict()`")
@@ -94,7 +94,7 @@ def _require_tensor(weights: Mapping[str, object], name: object, tensor: object)
 
 
 def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[str, list[str]]]:
-    """Groups without those that are the same tensors under another name, and these other names by the first.
+    """The groups, each once, and the further names under which some of them appear.
 
     A state dict in which `decode.conv` is `encode.conv` gives `encode.conv` alone, and {encode.conv: [decode.conv]}.
     """
@@ -108,7 +108,7 @@ def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[
 
 
 def _storage(tensor: Tensor) -> tuple[object, ...]:
-    """What two names of one tensor have in common; a tensor without numbers is one of its own."""
+    """The same for two names of one tensor; an empty tensor shares its storage with none."""
     address = 0 if tensor.is_meta else tensor.data_ptr()
     return (address or id(tensor), tuple(tensor.shape), tensor.stride())
 
@@ -118,7 +118,7 @@ _Groups = frozenset[str]
 
 @dataclass(frozen=True)
 class ModuleUse:
-    """The first use of a group of tensors, the groups that must have been used before it, and how often it is used."""
+    """A group of tensors: how often it is used, and the groups that its first use depends on."""
 
     group: str
     after: _Groups
@@ -126,7 +126,7 @@ class ModuleUse:
 
 
 class Traced(torch.fx.Proxy):
-    """A value while the network is traced; `*f.shape[2:]`, from which a zero is made, are the sizes of a map."""
+    """A value while the network is traced. `*f.shape[2:]`, the size of a map of zeros, is iterable."""
 
     def __iter__(self) -> Iterator[Any]:
         sizes: Any = self
@@ -187,13 +187,13 @@ def _is_alone(network: nn.Module, group: str) -> bool:
 
 
 def _checks_of(network: nn.Module) -> tuple[Callable[..., object], ...]:
-    """The functions by which a generated class refuses inputs that do not fit: while it is traced, it has none."""
+    """The input checks of a generated class, which are skipped while it is traced."""
     scope = getattr(type(network).forward, "__globals__", {})
     return tuple(scope[name] for name in ("check_size", "check_margin", "check_shape", "check_count") if name in scope)
 
 
 def _trace_network(network: nn.Module) -> torch.fx.Graph:
-    """The flow of a network's data, in evaluation: in training, shared normalisations would count it as a batch.
+    """The data flow of a network in eval mode; in training mode, shared normalisations would count it as a batch.
 
     Raises UsageError.
     """

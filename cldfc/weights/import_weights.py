@@ -20,7 +20,7 @@ from cldfc.weights.search_orders import Slot
 _TAG = re.compile(r"[0-9]+(?:_[0-9]+)*")
 
 _Tables = dict[str, dict[str, TensorGroup]]
-"""Groups by the last word of their names, and by the tag that follows it."""
+"""For the last word of a name: the groups of that name, by the tag that follows it."""
 
 
 def _match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) -> list[Pair] | None:
@@ -52,7 +52,7 @@ def _match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) ->
 
 
 def _read_tables(groups: Sequence[TensorGroup]) -> _Tables | None:
-    """Tables of a state dict; None if a name and a tag are not one group's alone."""
+    """The tables of a state dict; None if two groups have the same name and tag."""
     tables: _Tables = {}
     for group in groups:
         *_, name, last = ("", "", *group.name.split("."))
@@ -71,9 +71,9 @@ _CHANGED_NOTHING = "nothing is loaded; compare strides, padding and ε there, an
 
 
 class Imported(dict[str, str]):
-    """{name of a tensor of theirs: our name}; `how` says how each was decided, `str` shows it for each module.
+    """{name of their tensor: our name}. `how` says how each pair was found; `str` lists the modules.
 
-    `difference` is how far apart the outputs of both networks were, relative to the largest; None if they were not run.
+    `difference` is the largest difference of the two outputs, relative to the largest value; None if neither was run.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ def _match_names(
 
 
 def _match_module(network: nn.Module, module: nn.Module, example: object) -> Imported:
-    """Pairs that make a module and our network the same function. Raises UsageError."""
+    """Pairs for which their module and our network compute the same function. Raises UsageError."""
     if example is None:
         raise UsageError(
             f"the weights are not a state dict but of type {type(module).__name__}",
@@ -161,7 +161,7 @@ def _match_module(network: nn.Module, module: nn.Module, example: object) -> Imp
 
 
 def _refuse_disagreement(difference: float, match: Match, pairs: Sequence[Pair]) -> None:
-    """Raises UsageError unless the outputs are equal: on the example, and with any weights."""
+    """Raises UsageError unless the outputs are equal: on the example, and with random weights."""
     tolerance = match.both.way.tolerance
     is_equal = match.pairs is not None or match.difference(pairs) < tolerance
     if difference < tolerance and is_equal:

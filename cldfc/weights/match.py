@@ -14,21 +14,21 @@ from cldfc.weights.groups import ModuleUse, Signature, TensorGroup
 from cldfc.weights.search_orders import Pairing, Search, Slot, Stretch, TooManyOrdersError, read_blocks
 
 _SHORTCUT = re.compile("downsample|shortcut|skip|bypass")
-"""What a module is called that stands beside the kernels of its block."""
+"""Names of modules in parallel to the other kernels of their block."""
 _NUMBERED = re.compile(r"(.*\D)(\d+)")
 _NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """What two names of theirs say: `second` follows `first`, stands beside it, or has a later tag."""
+    """What the names of two of their groups say: `second` follows `first`, is parallel to it, or has a later tag."""
 
     first: int
     second: int
     says: Literal["follows", "beside", "later tag"]
 
     def holds(self, uses: Sequence[ModuleUse], first: int, second: int) -> bool:
-        """Whether two of ours are like that; a later tag is also one of a later use."""
+        """Whether two of our groups obey it; a later tag also means a later first use."""
         one, other = uses[first], uses[second]
         if self.says == "follows":
             return one.group in other.after
@@ -50,7 +50,7 @@ def _read_rules(groups: Mapping[int, TensorGroup]) -> list[_Rule]:
 
 
 def _numbered_rules(groups: Mapping[int, TensorGroup]) -> Iterator[_Rule]:
-    """Of three or more modules of a block whose names differ by a number, `conv1` to `conv3`, each follows the last."""
+    """Three or more modules of a block that are numbered, `conv1` to `conv3`, follow one another."""
     chains: dict[tuple[object, ...], dict[int, int]] = {}
     for at, group in groups.items():
         if found := _NUMBERED.fullmatch(group.leaf):
@@ -61,7 +61,7 @@ def _numbered_rules(groups: Mapping[int, TensorGroup]) -> Iterator[_Rule]:
 
 
 def _shortcut_rules(groups: Mapping[int, TensorGroup]) -> Iterator[_Rule]:
-    """Kernels under `downsample` or `shortcut` do not follow the other kernels of their block, nor those them."""
+    """Kernels under `downsample` or `shortcut` are parallel to the other kernels of their block."""
     blocks: dict[str, list[int]] = {}
     for at, group in groups.items():
         words = group.name.split(".")
@@ -78,7 +78,7 @@ def _shortcut_rules(groups: Mapping[int, TensorGroup]) -> Iterator[_Rule]:
 
 
 def _numbered_pairs(groups: Mapping[int, TensorGroup]) -> Iterator[tuple[int, int]]:
-    """Pairs of groups whose names differ in one number, the smaller first."""
+    """Pairs of groups whose names differ in one number, the smaller number first."""
     series: dict[tuple[str, str], dict[int, int]] = {}
     for at, group in groups.items():
         for found in _NUMBER.finditer(group.name):
@@ -91,17 +91,17 @@ def _numbered_pairs(groups: Mapping[int, TensorGroup]) -> Iterator[tuple[int, in
 BY_SHAPE, BY_ORDER, _BY_ALIAS, BY_NAME = "by shape", "by order of use", "by alias", "by name"
 
 _MOST_SHOWN = 3
-"""An error names so many of the modules that might come next."""
+"""How many candidates for the next module an error names at most."""
 _CALL = "`import_weights(network, module, example=images)`"
 _GIVE_MODULE = f"give the module instead: {_CALL} runs both and finds out"
 
 _Options = list[frozenset[int]]
-"""For each group of theirs the numbers of ours that it may be."""
+"""For each of their groups, the numbers of ours that it may be."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A group of theirs, the one of ours that it is, and how that was decided."""
+    """One of their groups, the group of ours that it matches, and how that was decided."""
 
     their: TensorGroup
     our: TensorGroup
@@ -109,7 +109,7 @@ class Pair:
 
 
 class Evidence:
-    """What is known of both sides: our groups in the order of use, theirs with all their names and places."""
+    """Both sides: our groups in the order of use, theirs with all their names and places in the state dict."""
 
     def __init__(
         self,
@@ -134,21 +134,21 @@ class Evidence:
         self.counts = Counter(group.signature for group in theirs)
 
     def may_wait(self, place: Slot) -> bool:
-        """Whether its group may be used for the first time in a later place: a kernel, applied to a zero here."""
+        """Whether the first use may be at a later place: a kernel that is shared may be applied to a zero here."""
         return self.theirs[place.group].is_kernel and place.number < self.last_places[place.group]
 
     def by_shape(self, their: int) -> list[int]:
         return self.alike[their]
 
     def by_alias(self, their: int) -> list[int]:
-        """Ours of its shape; those that are used several times for a shared one, if the numbers of both agree."""
+        """Our groups of its shape. Shared groups match those used several times, if there are equally many of both."""
         alike = self.alike[their]
         if self.theirs[their].signature not in self.told_by_sharing:
             return alike
         return [at for at in alike if (self.uses[at].count > 1) == self.is_shared[their]]
 
     def by_name(self, their: int) -> list[int]:
-        """Those of the same name, without regard to case, if there are any."""
+        """Of these, the ones of the same name, ignoring case, if there are any."""
         words = [word for word in self.theirs[their].name.casefold().split(".") if not word.isdigit()]
         likely = self.by_alias(their)
         named = [at for at in likely if words and self.ours[at].name.casefold().split(".")[0] == words[-1]]
@@ -156,16 +156,16 @@ class Evidence:
 
 
 def match_order(evidence: Evidence) -> list[Pair]:
-    """The one pairing in which their modules stand in an order in which ours may be used.
+    """The only pairing for which their modules stand in a possible order of use of ours.
 
         theirs  ours, by use           pairs
         stem    A.1    3×3, 1 to 64    stem is A.1, by shape
         conv1   B.1_1  3×3, 64 to 64   conv1 is B.1_1, by order of use: B.1_2 needs what B.1_1 gives
         conv2   B.1_2  3×3, 64 to 64   conv2 is B.1_2, by order of use
 
-    If no order fits, modules of a shape of their own may stand anywhere; if none fits yet, kernels may stand anywhere
-    in their blocks. What is left open is decided by what is shared, and then by names. Raises UsageError when no
-    pairing fits, when several do, and when names speak against it.
+    If no order fits, modules whose shape occurs once may stand anywhere; if still none fits, kernels may stand anywhere
+    within their blocks. Several pairings are told apart by what is shared, then by names. Raises UsageError when no
+    pairing fits, when several do, and when names contradict the only one.
     """
     _refuse_disorder(evidence.theirs)
     strict = _Limits(read_blocks(evidence.places, evidence.theirs))
@@ -193,7 +193,7 @@ def match_order(evidence: Evidence) -> list[Pair]:
 
 @dataclass(frozen=True)
 class _Limits:
-    """In which order their modules may be used: blocks of them, and those that may be used at any time."""
+    """The orders of use that a search allows: blocks of their modules, and modules that may be used at any time."""
 
     blocks: Sequence[Stretch]
     anywhere: Set[int] = frozenset()
@@ -201,7 +201,7 @@ class _Limits:
 
 
 def _decide(evidence: Evidence, limits: _Limits, options: _Options) -> list[Pair]:
-    """The one pairing; `options` is what the order leaves open. Raises UsageError."""
+    """The only pairing among `options`, those that the order leaves open. Raises UsageError."""
     rules = [rule for rule in evidence.rules if limits.is_strict or rule.says != "follows"]
     how = [BY_ORDER if len(option) == 1 else "" for option in options]
     for name, likely, among in ((_BY_ALIAS, evidence.by_alias, []), (BY_NAME, evidence.by_name, rules)):
@@ -225,7 +225,7 @@ def _decide(evidence: Evidence, limits: _Limits, options: _Options) -> list[Pair
 def _search(
     evidence: Evidence, limits: _Limits, likely: Callable[[int], list[int]], rules: Sequence[_Rule] = ()
 ) -> Search:
-    """The search for pairings within limits; `likely` and `rules` say what else is asked of them."""
+    """A search for pairings within limits that also satisfy `likely` and `rules`."""
     by_group: dict[int, list[_Rule]] = {}
     for rule in rules:
         by_group.setdefault(rule.first, []).append(rule)
@@ -248,7 +248,7 @@ def _search(
 
 
 def find_options(search: Search) -> _Options:
-    """For each of theirs all of ours that it is in some pairing; nothing if there is no pairing. Raises UsageError."""
+    """For each of their groups, its partners in any pairing; empty where there is no pairing. Raises UsageError."""
     options: list[set[int]] = []
     try:
         for pairing in search.pairings():
@@ -261,7 +261,7 @@ def find_options(search: Search) -> _Options:
 
 
 def _refuse_contradiction(evidence: Evidence, rules: Sequence[_Rule], pairing: Pairing) -> None:
-    """Raises UsageError where the order says one thing, and a name or an alias another that the shapes allow."""
+    """Raises UsageError where the order contradicts a name or an alias that the shapes allow."""
     for number, at in enumerate(pairing):
         for likely, what in ((evidence.by_alias, "how often it is used"), (evidence.by_name, "its name")):
             if at not in likely(number):
@@ -325,7 +325,7 @@ def _list_some(groups: list[TensorGroup]) -> str:
 
 
 def _refuse_disorder(theirs: Sequence[TensorGroup]) -> None:
-    """Raises UsageError where modules of one shape do not stand in the order of the numbers in their names."""
+    """Raises UsageError where modules of one shape are not in the order of the numbers in their names."""
     for first, second in _numbered_pairs(dict(enumerate(theirs))):
         if second < first and theirs[first].signature == theirs[second].signature:
             message = f"`{theirs[second].name}` of the weights stands before `{theirs[first].name}`"
@@ -340,7 +340,7 @@ def _order_hint(theirs: Sequence[TensorGroup]) -> str:
 
 
 def _is_alphabetical(theirs: Sequence[TensorGroup]) -> bool:
-    """Whether names are in alphabetical order, which is how some files keep them; 10 may come before 2 or after it."""
+    """Whether names are sorted, as some files keep them: as text, with 10 before 2, or as numbers."""
     names = [group.name for group in theirs]
     natural = [[part.zfill(9) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)] for name in names]
     return len(names) > 2 and (names == sorted(names) or natural == sorted(natural))

@@ -1,4 +1,4 @@
-"""Which module of another network is which of ours: the one given the same values when both are run."""
+"""Which module of another network is which of ours: both are given the same values when the networks run."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from cldfc.weights.match import BY_ORDER, BY_SHAPE, Pair
 
 _Arguments = tuple[object, ...]
 _Print = tuple[tuple[int, ...], Tensor]
-"""The shape of a value, without that of a single pixel, and a few sums over it: equal for equal values, and in practice
-for no others."""
+"""A fingerprint of a value: its shape, without axes of a single pixel, and a few sums over it. Equal values have equal
+fingerprints, and in practice no others do."""
 _Seen = Callable[[list[int], list[_Print]], None]
-"""Is told the numbers of some groups that are used, and the values that they are given."""
+"""Called with the numbers of the groups in use, and the values that they are given."""
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class _RunMode:
-    """How a module is run: in which type, where, and how near its values are to be to equal ones."""
+    """How a module is run: number type, device, and the tolerance up to which two values count as equal."""
 
     dtype: torch.dtype
     tolerance: float
@@ -38,14 +38,14 @@ class _RunMode:
 
 
 def _ways_to_run(module: nn.Module) -> list[_RunMode]:
-    """The exact way first; some modules make tensors of a type or on a device of their own."""
+    """Float64 first; some modules create tensors of a fixed type or on a fixed device."""
     own = next((tensor.device for tensor in module.state_dict().values()), _CPU)
     doubles = [_RunMode(torch.float64, 1e-7, device) for device in dict.fromkeys((_CPU, own))]
     return [*doubles, _RunMode(torch.float32, 1e-3, own)]
 
 
 class _Running:
-    """A copy of a network in eval mode, its groups of tensors, and the number of its group for each address."""
+    """A copy of a network in eval mode, its groups of tensors, and for each address the number of its group."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
@@ -55,7 +55,7 @@ class _Running:
         self.numbers = {_address(tensor): number for number, tensor in tensors}
 
     def run(self, example: _Arguments, seen: _Seen | None = None) -> list[Tensor]:
-        """The outputs of the network; `seen` is told each use of its groups."""
+        """The outputs of the network; `seen` is called at each use of its groups."""
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(_default_dtype(self.dtype))
@@ -74,7 +74,7 @@ class _Running:
 
 
 def _address(tensor: Tensor) -> int:
-    """What a tensor and its views have in common."""
+    """The same for a tensor and its views."""
     return tensor.untyped_storage().data_ptr()
 
 
@@ -101,7 +101,7 @@ def _distance(one: _Print, other: _Print) -> float:
 
 
 class Uses(TorchFunctionMode):
-    """Calls `seen` before each torch function that is given tensors of a network's groups and other values.
+    """Calls `seen` before each torch function that takes tensors of a network's groups together with other values.
 
     Unlike a module's hooks it also sees a kernel that is called by its weight, and a scalar.
     """
@@ -130,7 +130,7 @@ class Uses(TorchFunctionMode):
 
 @contextmanager
 def _default_dtype(dtype: torch.dtype) -> Generator[None]:
-    """What a module makes tensors in while it runs, such as a start of zeros."""
+    """The type of tensors that a module creates while it runs, such as a start of zeros."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -160,7 +160,7 @@ def _largest_difference(found: list[Tensor], wanted: list[Tensor]) -> float:
 
 
 def _randomise(running: _Running, seed: int) -> None:
-    """Give a network weights of which no two modules have the same, and normalisations that do something."""
+    """Give a network random weights, different for each module, and normalisations that change their inputs."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for group in running.groups:
@@ -170,7 +170,7 @@ def _randomise(running: _Running, seed: int) -> None:
 
 
 def _random_numbers(part: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers for a tensor: from 0.5 to 1.5 for scales and variances, small ones for shifts, He's for kernels."""
+    """Random numbers for a tensor: 0.5 to 1.5 for scales and variances, small ones for shifts, He's for kernels."""
     if part in ("running_mean", "bias"):
         return torch.randn(tensor.shape, generator=generator, dtype=torch.float64) / 2
     if tensor.dim() < 2 or part == "":
@@ -187,7 +187,7 @@ def _set_weights(theirs: TensorGroup, ours: TensorGroup) -> None:
 
 
 def _draw_example(example: _Arguments) -> _Arguments:
-    """Random numbers in the shape of an example, which may be all zeros."""
+    """Random numbers of the shape of an example, which itself may be all zeros."""
     generator = torch.Generator().manual_seed(1)
 
     def draw(thing: Any) -> Any:
@@ -201,22 +201,22 @@ def _draw_example(example: _Arguments) -> _Arguments:
 
 
 _MOST_RUNS = 300
-"""After so many runs of ours the search gives up; without branches that look alike it takes one."""
+"""The search gives up after this many runs of our network. It takes one where no two branches look alike."""
 
 _DRAWS = 3
-"""Equal outputs are asked for with so many draws of random weights."""
+"""The number of draws of random weights for which outputs must be equal."""
 
 _Pairs = dict[int, int]
-"""The number of their group for each of ours."""
+"""For each of our groups, by number, the number of theirs."""
 
 
 class _DeadEndError(Exception):
-    """What has been chosen so far cannot be right."""
+    """The choices so far cannot be right."""
 
 
 @dataclass
 class _Apart:
-    """The place up to which the networks agree: our group, and the one of theirs that is given the nearest value."""
+    """Where the networks part: our group, and the group of theirs that is given the nearest value."""
 
     decided: int = -1
     ours: str = ""
@@ -252,7 +252,7 @@ class _Both:
             self.rank.setdefault(group, len(self.rank))
 
     def search(self) -> _Pairs | None:
-        """Pairs with which ours gives what theirs gives; None if there are none, or none was found."""
+        """Pairs for which both networks have the same outputs; None if none were found."""
         for is_strict in (True, False):
             choices: list[int] | None = []
             for _ in range(_MOST_RUNS):
@@ -267,7 +267,7 @@ class _Both:
         return None
 
     def differences(self, pairs: _Pairs) -> list[float]:
-        """How far apart the outputs are with several draws of random weights; those that are all zero say nothing."""
+        """The differences of the outputs for several draws of random weights; draws with zero outputs are left out."""
         found: list[float] = []
         for seed in range(_DRAWS):
             _randomise(self.theirs, seed)
@@ -280,13 +280,13 @@ class _Both:
         return found
 
     def is_proved(self, pairs: _Pairs) -> bool:
-        """Whether the outputs are equal with several draws; in one alone, a branch may be zero by chance."""
+        """Whether the outputs are equal for several draws; in a single one, a branch may be zero by chance."""
         found = self.differences(pairs)
         return bool(found) and all(difference < self.way.tolerance for difference in found)
 
 
 class _Attempt:
-    """One run of ours, in which each group is given the weights of one of theirs when it is first used."""
+    """A run of our network. Each group takes the weights of one of theirs at its first use."""
 
     def __init__(self, both: _Both, choices: Sequence[int], is_strict: bool) -> None:
         self.both, self.choices, self.is_strict = both, choices, is_strict
@@ -307,10 +307,10 @@ class _Attempt:
                 raise _DeadEndError
 
     def candidates(self, number: int, values: list[_Print]) -> list[int]:
-        """Theirs of its shape that are given one of the values; if there are none, what may be given another.
+        """Their groups of its shape that are given one of the values; if there are none, any that may be given others.
 
-        That is a kernel, which another form of the same iteration applies to increments, or what no function is seen
-        to be given.
+        These are kernels, which another form of the same iteration applies to increments, and groups that no function
+        has been seen to take.
         """
         both, signature = self.both, self.both.ours.groups[number].signature
         left = [
@@ -332,7 +332,7 @@ class _Attempt:
         return self.nearest(their, values) < self.both.way.tolerance
 
     def nearest(self, their: int, values: list[_Print]) -> float:
-        """How near the values that their group is given come to these."""
+        """The smallest distance of these values from those that their group is given."""
         return min((_distance(a, b) for a in values for b in self.both.given[their]), default=inf)
 
     def note_apart(self, number: int, theirs: list[int], values: list[_Print]) -> None:
@@ -342,7 +342,7 @@ class _Attempt:
             self.both.apart = _Apart(len(self.pairs), self.both.ours.groups[number].name, name, near)
 
     def choose(self, number: int, candidates: list[int]) -> None:
-        """Give a group of ours the weights of one of theirs. Raises DeadEndError."""
+        """Give one of our groups the weights of one of theirs. Raises DeadEndError."""
         if not candidates:
             raise _DeadEndError
         place = len(self.made)
@@ -352,14 +352,14 @@ class _Attempt:
         _set_weights(self.both.theirs.groups[candidates[choice]], self.both.ours.groups[number])
 
     def next_choices(self) -> list[int] | None:
-        """The choices of the next run: the last that has an alternative is changed; None if there is no other."""
+        """The choices of the next run: the last one with an alternative changes. None if no choice has any left."""
         made = self.made
         while made and made[-1][0] + 1 == made[-1][1]:
             made.pop()
         return [*(choice for choice, _ in made[:-1]), made[-1][0] + 1] if made else None
 
     def finish(self, outputs: list[Tensor]) -> None:
-        """Match what has no part in the outputs, and compare them. Raises DeadEndError."""
+        """Match the groups that do not affect the outputs, then compare these. Raises DeadEndError."""
         if not _largest_difference(outputs, self.both.outputs) < self.both.way.tolerance:
             if len(self.pairs) > self.both.apart.decided:
                 self.both.apart = _Apart(len(self.pairs))
@@ -375,13 +375,13 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class Match:
-    """Pairs, or None if none were found; where the networks part then; and both networks."""
+    """The pairs that were found, or None and where the networks part; and both networks."""
 
     pairs: list[Pair] | None
     both: _Both
 
     def difference(self, pairs: Sequence[Pair]) -> float:
-        """How far apart the outputs are with random weights, if their groups are ours in these pairs."""
+        """How far apart the outputs are for random weights that are paired like this."""
         theirs = {group.name: number for number, group in enumerate(self.both.theirs.groups)}
         ours = {group.name: number for number, group in enumerate(self.both.ours.groups)}
         found = self.both.differences({ours[p.our.name]: theirs[p.their.name] for p in pairs})
@@ -389,7 +389,7 @@ class Match:
 
 
 def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> Match:
-    """Pairs that make both networks the same function.
+    """Pairs for which both networks compute the same function.
 
     Copies of both are run with random weights, which no two modules have in common, so that equal outputs prove it.
     The numbers of groups of each shape must be equal. Raises UsageError when either cannot be run.
@@ -429,7 +429,7 @@ def _start(network: nn.Module, module: nn.Module, example: _Arguments) -> _Both:
 def compare_outputs(
     network: nn.Module, module: nn.Module, example: _Arguments, way: _RunMode, pairs: Sequence[Pair]
 ) -> float:
-    """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
+    """How far apart the outputs are on the example with their weights in both; neither network is changed."""
     theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, _CPU)
     own = {group.name: group for group in ours.groups}
     for pair in pairs:

@@ -94,7 +94,7 @@ _CLASSES: WeakValueDictionary[tuple[str, str], type[object]] = WeakValueDictiona
 
 
 def _network_class(source: str, class_name: str) -> type[object]:
-    """The class, one for each source, with a pickled form that carries the source."""
+    """The class that a source defines, made once for each source; it is pickled as its source."""
     key = source, class_name
     if (known := _CLASSES.get(key)) is not None:
         return known
@@ -112,7 +112,7 @@ def _network_class(source: str, class_name: str) -> type[object]:
         return _bare_network, (source, class_name), network.__dict__
 
     type.__setattr__(found, "__reduce__", reduced)
-    # `inspect` looks for a module, which must not keep the class.
+    # `inspect` looks for a module, which must not keep the class alive.
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__file__ = file
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
@@ -158,7 +158,7 @@ def load_network(source: str, class_name: str, dataset: DataSet, weights: Path) 
 
 
 def apply_rule(network: nn.Module, path: str, rule: str, has_groups: bool) -> None:
-    """Store the weight of a kernel as a rule makes it where the network uses it, by the function of its own source."""
+    """Store the weight of each kernel with a rule as the rule makes it, by the function in the network's source."""
     kernel, functions = cast(nn.Conv2d, network.get_submodule(path)), type(network).forward.__globals__
     groups = [kernel.groups] * (rule == "symmetric" and has_groups and kernel.groups > 1)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def check_fit(network: nn.Module, dataset: DataSet) -> None:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers a module learns; those that are shared count once."""
+    """The number of trained parameters of a module; shared ones count once."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 

@@ -1,4 +1,4 @@
-"""All ways in which the modules of a state dict can be ours, along the flow of our data."""
+"""All ways to pair the modules of a state dict with ours, along the data flow of our network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from cldfc.weights.groups import ModuleUse, TensorGroup
 
 _MOST_STATES = 50_000
-"""After so many the search gives up; a network without branches that look alike takes about one for each group."""
+"""The search gives up after this many states. It takes about one for each group where no two branches look alike."""
 
 Pairing = tuple[int, ...]
-"""The number of our group for each of theirs; -1: none yet."""
+"""For each of their groups, the number of ours; -1 for none yet."""
 
 
 class TooManyOrdersError(Exception):
-    """The search was given up."""
+    """The search has given up."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a group of theirs stands in the state dict; a shared one stands in several places."""
+    """A place in the state dict, and the group of theirs that it names; a shared group has several places."""
 
     group: int
     number: int
@@ -29,14 +29,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Places side by side: those that are used in their order, and those in any."""
+    """Consecutive places: those that are used in this order, and those in any order."""
 
     ordered: tuple[Slot, ...]
     free: tuple[Slot, ...] = ()
 
 
 def read_blocks(places: Sequence[Slot], theirs: Sequence[TensorGroup], any_order: bool = False) -> list[Stretch]:
-    """Blocks of places that have one parent; with `any_order`, kernels with names of their own are free in theirs."""
+    """Blocks of consecutive places with one parent; with `any_order`, kernels that are not just numbered are `free`."""
     blocks: list[list[Slot]] = []
     for place in places:
         if not blocks or blocks[-1][0].block != place.block:
@@ -51,9 +51,9 @@ def read_blocks(places: Sequence[Slot], theirs: Sequence[TensorGroup], any_order
 
 @dataclass(frozen=True)
 class _State:
-    """How far the search has come: the block, the place in it, which of theirs and ours are matched, as bits.
+    """How far the search has come: the block, the place in it, and as bits which groups of either side are matched.
 
-    `open` are pairs on which rules for what is not yet matched depend.
+    `open` are the pairs on which rules for unmatched groups depend.
     """
 
     block: int = 0
@@ -64,18 +64,17 @@ class _State:
 
 
 _Step = tuple[int, int, _State]
-"""Their group and ours that are matched next, or -1 twice, and what is reached."""
+"""The pair that is matched next, their group and ours, or -1 twice; and the state that this leads to."""
 
 
 @dataclass
 class Search:
-    """The pairings of their groups, in the order of their blocks, with ours, in an order of our flow.
+    """The pairings of their groups, in the order of their blocks, with ours, in a possible order of use.
 
-    `pairs` is what is known from the start, -1 for nothing; `likely` says which of ours may be one of theirs,
-    `allowed` whether it may be beside what is matched already, for which `partners` names the groups that matter. A
-    group that may wait stands in a later place, too: a kernel, which in the first may be applied to a zero, as our
-    code does not.
-    `reached`, `stuck` and `ready` say how far it came at best, which of theirs was next, and which of ours.
+    `pairs` is known from the start, -1 for nothing. `likely` gives the candidates for one of their groups; `allowed`
+    says whether a pair is compatible with those made before, of which only the groups in `partners` matter. A group
+    that may wait has a later place, too: in the first, their code may apply the kernel to a zero, which ours leaves
+    out. `reached`, `stuck` and `ready` tell how far the search came at best, and what was next on either side.
     """
 
     blocks: Sequence[Stretch]
@@ -95,9 +94,9 @@ class Search:
         self.needs = [sum(1 << number[group] for group in use.after) for use in self.uses]
 
     def pairings(self) -> Iterator[Pairing]:
-        """Pairings until every choice that leads to one has been in one. Raises TooManyOrdersError.
+        """Pairings, until every possible choice has occurred in one. Raises TooManyOrdersError.
 
-        What is reached a second time by other pairs is not searched again: what follows is known.
+        A state that is reached a second time is not searched again.
         """
         known: dict[_State, Pairing] = {}
         ends: dict[_State, Pairing] = {}
@@ -105,7 +104,7 @@ class Search:
             matched=sum(1 << their for their, our in enumerate(self.pairs) if our >= 0),
             taken=sum(1 << our for our in self.pairs if our >= 0),
         )
-        # Each step that was taken, and those that are still to be tried after it.
+        # The steps taken, each with those still to be tried after it.
         stack: list[tuple[_Step, Iterator[_Step]]] = [((-1, -1, start), iter(self.steps(start)))]
         while stack:
             step = next(stack[-1][1], None)
@@ -140,11 +139,11 @@ class Search:
             self.pairs[their] = our
 
     def is_ready(self, our: int, state: _State) -> bool:
-        """Whether one of ours is not taken, and all that it needs is."""
+        """Whether one of our groups is unmatched, and everything that it depends on is matched."""
         return not state.taken >> our & 1 and not self.needs[our] & ~state.taken
 
     def reach(self, state: _State, stuck: int | None) -> None:
-        """Note how far the search has come, if that is further than before."""
+        """Note how far the search has come, if it is further than before."""
         if state.matched.bit_count() > self.reached:
             self.reached, self.stuck = state.matched.bit_count(), stuck
             self.ready = [our for our in range(len(self.uses)) if self.is_ready(our, state)]
@@ -168,7 +167,7 @@ class Search:
         return [*found, *(step for place in left for step in self.matches(place, state))]
 
     def matches(self, place: Slot, after: _State) -> list[_Step]:
-        """Each of ours that may stand for the group of a place, and what is reached then."""
+        """The candidates for the group of a place, each with the state that it leads to."""
         their = place.group
         self.reach(after, their)
         found: list[_Step] = []

@@ -2,7 +2,7 @@
 
 oneDNN's convolution reaches a fraction of its rate where the result is a few pixels wide, most of all in bfloat16 on
 AMX, and for the gradient of a kernel. So several images are laid into one, with zeros between them that serve as the
-padding of both neighbours. Whether that pays depends on processor and shape: it is measured before a training starts.
+padding of both neighbours. Whether that pays depends on processor and shape, so it is measured before training.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from torch.nn.functional import linear
 from cldfc.device import Device
 
 Counts = Mapping[str, int]
-"""How many images lie side by side in convolutions of a shape, by its name; a shape without one is left as it is."""
+"""For the name of a shape of convolution, how many images lie side by side; other shapes are left alone."""
 
 WIDEST = 8
-"""Columns of a result up to which laying images side by side is tried."""
+"""The widest result, in columns, for which laying images side by side is tried."""
 WIDTH = 32
-"""Columns that results have when they lie side by side, or a few more."""
+"""The width, in columns, that results side by side reach or slightly exceed."""
 LEAST_WORK = 2**29
-"""Multiply-adds of a batch, below which a shape takes too little of a step to be measured."""
+"""Shapes with fewer multiply-adds per batch take too small a part of a step to be measured."""
 TRIED_WORK = 2**29
-"""Multiply-adds of the batch that is measured, which has at least `TRIED_IMAGES`."""
+"""Multiply-adds of the batch that is measured, which has `TRIED_IMAGES` images at least."""
 TRIED_IMAGES = 16
 PAIRS = 3
 GAIN = 1.15
-"""How many times as fast a form has to be: what noise would choose stays as it is."""
+"""How many times as fast a form must be to be chosen, so that noise chooses nothing."""
 LIMIT = 1.5
-"""Seconds after which no other shape is measured."""
+"""Seconds after which no further shape is measured."""
 
 
 class SmallConv2d(nn.Conv2d):
     """A convolution that computes small maps by other means where it can; results agree up to rounding."""
 
     side_by_side: Mapping[tuple[int, ...], int] = {}
-    """How many images lie side by side, by the height and width of the map."""
+    """For the height and width of a map, how many images lie side by side."""
 
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
@@ -65,23 +65,23 @@ class SmallConv2d(nn.Conv2d):
         return cast(Tensor, _Take.apply(found, len(input), count, results, apart))  # pyright: ignore[reportUnknownMemberType]
 
     def gives_pixel(self, input: Tensor, padding: tuple[int, ...]) -> bool:
-        """Whether the result is one pixel, for which the kernel lies over the whole map."""
+        """Whether the result is one pixel: the kernel covers the whole map."""
         if self.groups > 1 or self.dilation != (1, 1):
             return False
         axes = zip(input.shape[2:], padding, self.kernel_size, self.stride, strict=True)
         return all(size + 2 * pad - taps < stride and pad + size <= taps for size, pad, taps, stride in axes)
 
     def columns(self, width: int, axis: int = 1) -> int:
-        """Of the result, for a map with so many; with axis 0 the rows."""
+        """The columns of the result for a map with this many; for axis 0, the rows."""
         reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
         return (width + 2 * int(self.padding[axis]) - reach) // self.stride[axis] + 1
 
     def work(self, size: tuple[int, ...]) -> int:
-        """Multiply-adds for a map of a height and width."""
+        """Multiply-adds for a map of this height and width."""
         return self.columns(size[0], 0) * self.columns(size[1]) * self.weight.numel()
 
     def name_on(self, size: tuple[int, ...]) -> str:
-        """All that decides how its convolution of a map is computed: `512 → 512, 3×3, padding 1×1, on 4×4`."""
+        """The name of its shape on a map: `512 → 512, 3×3, padding 1×1, on 4×4`."""
         settings = (
             ("stride", self.stride, (1, 1)),
             ("padding", self.padding, (0, 0)),
@@ -94,7 +94,7 @@ class SmallConv2d(nn.Conv2d):
 
 
 class _Lay(torch.autograd.Function):
-    """Images side by side, n × c × h × w → n/count × c × h × W; each begins `apart` columns after the one before it."""
+    """Images side by side, n × c × h × w → n/count × c × h × W; each starts `apart` columns after the last."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, count: int, apart: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -107,7 +107,7 @@ class _Lay(torch.autograd.Function):
 
 
 class _Take(torch.autograd.Function):
-    """The adjoint: so many images, `width` columns of each, from where they lie side by side."""
+    """The adjoint: takes `count` images, `width` columns each, from where they lie side by side."""
 
     @staticmethod
     def forward(ctx: Any, laid: Tensor, images: int, count: int, width: int, apart: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -133,7 +133,7 @@ def _lay(images: Tensor, count: int, apart: int) -> Tensor:
 
 
 def _places(images: Tensor, laid: Tensor, count: int, apart: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and where they lie: `count` at a time, then those that are left."""
+    """Images in groups of `count`, then the rest."""
     places = laid.unfold(3, images.shape[3], apart).permute(0, 3, 1, 2, 4)
     whole, left = divmod(len(images), count)
     yield images[: whole * count].unflatten(0, (whole, count)), places[:whole]
@@ -147,7 +147,7 @@ def _layout_of(maps: Tensor) -> torch.memory_format:
 
 
 def speed_up_small_maps(network: nn.Module) -> None:
-    """Let every convolution of a network compute a single pixel, and maps for which it is told so, by other means.
+    """Let each convolution of a network compute single pixels, and the maps that it is told, by other means.
 
     Parameters, their names and gradients stay what they are.
     """
@@ -157,11 +157,11 @@ def speed_up_small_maps(network: nn.Module) -> None:
 
 
 Use = tuple[SmallConv2d, tuple[int, ...]]
-"""A convolution, and the height and width of a map that it is given."""
+"""A convolution, and the height and width of its input."""
 
 
 def find_narrow(network: nn.Module, device: Device, shape: tuple[int, int, int]) -> list[Use]:
-    """The convolutions whose result is narrow, one for each call, when a network is given an image of a shape."""
+    """The convolutions with a narrow result, one for each call, for images of a shape."""
     found: list[Use] = []
 
     def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -185,14 +185,14 @@ def find_narrow(network: nn.Module, device: Device, shape: tuple[int, int, int])
 
 
 def lay_side_by_side(uses: Iterable[Use], counts: Counts) -> None:
-    """Let convolutions compute so many images side by side."""
+    """Set how many images the convolutions of each shape lay side by side."""
     for conv, size in uses:
         if (count := counts.get(conv.name_on(size))) is not None:
             conv.side_by_side = {**conv.side_by_side, size: count}
 
 
 def measure_counts(uses: Sequence[Use], device: Device, layout: torch.memory_format, batch: int) -> dict[str, int]:
-    """For which shapes it pays to lay images side by side, and how many.
+    """The shapes for which laying images side by side pays, and how many images.
 
     The narrowest results, which gain the most, come first, and of these the most work.
     Nothing is drawn from a generator. Another measurement may choose otherwise, and so give other last bits.
@@ -215,7 +215,7 @@ def measure_counts(uses: Sequence[Use], device: Device, layout: torch.memory_for
 
 
 def count_for(columns: int, batch: int) -> int:
-    """How many results of so many columns fill a wide one: a power of two, and at most a quarter of the batch."""
+    """How many results of this width fill a wide one: a power of two, at most a quarter of the batch."""
     count = 1
     while count * columns < WIDTH and 8 * count <= batch:
         count *= 2
@@ -240,7 +240,7 @@ def pays(
         torch.autograd.grad(result, [images, *module.parameters()], torch.ones_like(result))
         return perf_counter() - start
 
-    # The first call of each prepares much.
+    # The first call of each form includes its preparations.
     _ = seconds(conv), seconds(laid)
     best = best_laid = math.inf
     for _ in range(PAIRS):

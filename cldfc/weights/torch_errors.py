@@ -1,4 +1,4 @@
-"""What torch refuses to compute, in words; torch is not loaded for that."""
+"""Errors of torch in plain words; torch itself is not loaded for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_MEMORY = (
     "calculation overflowed",
     "multiplication overflow",
 )
-"""What torch says when there is not enough memory, on all kinds of devices, or could not anywhere."""
+"""How torch reports that memory is short, on any device, or that an amount is impossible."""
 _AMOUNT = re.compile(r"allocate ([\d.]+ ?[kKMGTP]?i?B(?:ytes)?|\d+ bytes)", re.IGNORECASE)
 
 
@@ -32,24 +32,24 @@ def _is_of_compiling(error: BaseException) -> bool:
 
 
 _DEPENDS = re.compile(r"data[- ]dependent|Tensor\.item", re.IGNORECASE)
-"""What torch says of a branch or a loop that needs a number from the device."""
+"""How torch reports a branch or a loop that needs a number from the device."""
 
 
 def why_not_compiled(error: BaseException) -> str:
-    """What torch.compile has failed at, in words that follow its name: `cannot compile the network: …`."""
+    """Why torch.compile failed, to follow `cannot compile the network: `."""
     if lacks_memory(error):
         return f"needs more memory than there is{amount_of(error)}"
     inner: BaseException = getattr(error, "inner_exception", error)
     if _is_of_compiling(error) and _DEPENDS.search(str(inner)):
         return "cannot compile the network: how long it iterates depends on the data, as in `solve` and `fix`"
     lines = str(inner).strip().splitlines() or [type(inner).__name__]
-    # What the C++ compiler says, if it says something.
+    # The message of the C++ compiler, if there is one.
     return f"cannot compile the network: {next((line for line in lines if 'fatal error' in line), lines[0])}"
 
 
 @contextmanager
 def within_memory(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
-    """Raises UsageError, which says what did not fit, where there is not enough memory."""
+    """Raises UsageError, which names what did not fit, where memory is short."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -59,7 +59,7 @@ def within_memory(what: str, help: str = "make the network smaller, for instance
 
 
 def amount_of(error: BaseException) -> str:
-    """How much was asked for, if that is known."""
+    """How much memory was asked for, if that is known."""
     found = _AMOUNT.search(str(error))
     if found is None:
         return ""
@@ -70,7 +70,7 @@ def amount_of(error: BaseException) -> str:
 
 @contextmanager
 def refusals(what: str = "the network") -> Generator[None]:
-    """Raises UsageError where torch has no deterministic algorithm, cannot compile, or there is not enough memory."""
+    """Raises UsageError where torch lacks a deterministic algorithm, cannot compile, or memory is short."""
     try:
         with within_memory(what, "give a smaller `--batch`, or make the network smaller"):
             yield
