@@ -40,7 +40,7 @@ _SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
     nn.PReLU: (("num_parameters", "slopes"),),
     nn.Linear: (("in_features", "inputs"), ("out_features", "outputs"), ("bias", "bias")),
 }
-"""What is compared of a module: its attribute, and what it is called."""
+"""For a kind of module, the attributes that are compared, and their names in plain words."""
 
 
 # Two specs
@@ -63,7 +63,7 @@ def _contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Pro
     levels = {*_levels_of_range(one, here), *_levels_of_range(two, there)}
     for level in sorted(levels, key=lambda level: (level is None, level)):
         counts = [_count_of(range, level, program) for range, program in ((one, here), (two, there))]
-        # A level that is on one side alone is told by the range of levels.
+        # A level that only one side has is reported with the range of levels.
         if counts[0] == counts[1] or None in counts:
             continue
         what = "levels" if one.kind == "levels" else "steps"
@@ -94,7 +94,7 @@ def _count_of(range: IndexRange, level: int | None, program: Program) -> int | N
 
 
 def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]:
-    """Modules that have the same name, or are mapped to each other, and differ; those of one name together."""
+    """Modules of the same name, or mapped to each other, that differ; those of one name together."""
     modules, others = _modules_of(one), _modules_of(two)
     names = {n.rpartition(".")[0]: other.rpartition(".")[0] for n, other in [*pairs.names.items(), *pairs.misfits]}
     found: dict[tuple[str, str], list[str]] = {}
@@ -134,7 +134,7 @@ def _setting_text(value: object) -> str:
 
 
 def alone(pairs: Pairs, matters: Sequence[str]) -> Iterator[str]:
-    """What one side alone has; `matters` are names that cannot be left out."""
+    """What only one side has; `matters` are the names on which the outputs depend."""
     paired = {module_of(name) for name in pairs.names} | {module_of(name) for name in pairs.names.values()}
     mine, theirs = _keys_of(pairs.first, paired), _keys_of(pairs.second, paired)
     needed = {attribute_of(name) for name in matters}
@@ -149,7 +149,7 @@ def alone(pairs: Pairs, matters: Sequence[str]) -> Iterator[str]:
 
 
 def _keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str]]:
-    """The modules that some weights belong to, by their heads, without those of which the other side has a part."""
+    """The modules of some weights, by attribute, without those of which the other side has a part."""
     found: dict[str, list[str]] = {}
     for name in names:
         module = module_of(name)
@@ -166,7 +166,7 @@ def _some_names(names: Sequence[str]) -> str:
 
 
 def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[str]:
-    """A `--map` to try: what one side alone has under one name, and the other in the same shapes under another."""
+    """A `--map` to try: weights of the same shapes that only one side has, under different names."""
     mine, theirs = _shapes_of(pairs.first, weights), _shapes_of(pairs.second, others)
     like = {head: next((other for other, found in theirs.items() if found == mine[head]), None) for head in mine}
     maps = [f"--map {head}={other}" for head, other in like.items() if other is not None and other not in mine]
@@ -175,7 +175,7 @@ def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str
 
 
 def _shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of the tensors under each name, by what follows it."""
+    """For each attribute, the shapes of its tensors, by the rest of their names."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     for name in names:
         found.setdefault(attribute_of(name), {})[name.removeprefix(attribute_of(name))] = tuple(weights[name].shape)

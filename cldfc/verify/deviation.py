@@ -1,4 +1,4 @@
-"""How far two outcomes differ, what of that is rounding, and where the rest begins."""
+"""How far two outcomes differ, how much of that is rounding, and where the rest begins."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _Weights = dict[str, Tensor]
 
 
 def random_state(network: nn.Module, seed: int) -> _Weights:
-    """The state of a network, with kernels as they start and everything else moved away from where it starts.
+    """The initial state of a network, with everything but the kernels moved at random.
 
-    What starts at 0 becomes a number from -1/2 to 1/2, what does not is multiplied by one from 1/2 to 3/2: step sizes
-    stay such that an iteration converges. Normalisations that are all 1 and 0, and scalars that are all alike, would
-    hide that two were exchanged.
+    Zeros become numbers from -1/2 to 1/2; other values are multiplied by numbers from 1/2 to 3/2, which keeps step
+    sizes small enough for iterations to converge. Normalisations that are all 1 and 0, or equal scalars, would hide
+    that two of them were exchanged.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -35,7 +35,7 @@ def random_state(network: nn.Module, seed: int) -> _Weights:
 
 
 def _mapped_name(name: str, names: Mapping[str, str]) -> str:
-    """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
+    """A name in the state dict with its beginning replaced: `bn_f.1_2`, or `bn_f` for every tag."""
     path, rest = name, ""
     while path and path not in names:
         path, dot, part = path.rpartition(".")
@@ -45,7 +45,7 @@ def _mapped_name(name: str, names: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which weights of two networks correspond, by name, and those of each that have no counterpart.
+    """The names of corresponding weights of two networks, and the names on each side without a counterpart.
 
     `misfits` would correspond, but have different shapes.
     """
@@ -62,9 +62,9 @@ def attribute_of(name: str) -> str:
 
 
 def pair_weights(weights: _Weights, others: _Weights, names: Mapping[str, str]) -> Pairs:
-    """Pair the weights of two networks: `names` leads from heads of the first to heads of the second.
+    """Pair the weights of two networks. `names` maps beginnings of names of the first to those of the second.
 
-    Raises UsageError when `names` speaks of what is not there.
+    Raises UsageError when `names` has a name that neither network has.
     """
     _refuse_unknown(names, weights, others)
     taken = set(names.values()) - set(names)
@@ -85,18 +85,18 @@ def _refuse_unknown(names: Mapping[str, str], weights: _Weights, others: _Weight
 
 
 Place = Literal["operand", "result", "missing", "output", "statistics", "gradient"]
-"""What differs: what a parameter is applied to, what it gives, that it is used at all; the output, though no
-parameter's use differs; or, though no value does, running statistics or the gradient of a parameter."""
+"""What differs first: the operand of a parameter, its result, or that it is used at all; the output, where no use of a
+parameter differs; running statistics or the gradient of a parameter, where no value differs."""
 
 SMALL = 1e-3
-"""Gradients are compared relative to the largest of their parameter, or to this part of the largest of all."""
+"""A gradient is compared relative to its largest entry, but at least to this share of the largest of all gradients."""
 
 
 @dataclass(frozen=True)
 class Differences:
     """The relative differences of two outcomes: of their outputs, and of each gradient and statistic by name.
 
-    `calls` are those of the operand and the result of each use of a parameter, where the two have the same uses.
+    `calls` has the differences of operand and result for each use of a parameter, if both outcomes have the same uses.
     """
 
     output: float
@@ -105,7 +105,7 @@ class Differences:
     calls: Sequence[tuple[float, float]] = ()
 
     def values(self) -> Iterator[float]:
-        """All but those of the calls."""
+        """All but the calls."""
         yield from (self.output, *self.gradients.values(), *self.statistics.values())
 
 
@@ -114,7 +114,7 @@ _NOT_DRAWN = Differences(0.0, {}, {})
 
 @dataclass(frozen=True)
 class Allowed:
-    """How far outcomes may differ: by the tolerance, or by what rounding makes of the same thing, if that is more."""
+    """How far outcomes may differ: by the tolerance, or by what rounding alone can do, if that is more."""
 
     tolerance: float
     rounding: Differences = _NOT_DRAWN
@@ -142,10 +142,10 @@ class Allowed:
 
 @dataclass(frozen=True)
 class VerifiedRow:
-    """The largest relative differences of one form in one mode; statistics move in training alone.
+    """The largest relative differences of one form in one mode; statistics move only in training.
 
-    `rounding` is the largest difference that rounding alone makes there, if that had to be found out; `agrees` says
-    whether each is within what is allowed.
+    `rounding` is the largest difference that rounding alone makes there, where it was estimated; `agrees` says whether
+    each difference is allowed.
     """
 
     form: str
@@ -161,7 +161,7 @@ class VerifiedRow:
         return max(self.outputs, self.gradients, self.statistics or 0.0)
 
     def with_other(self, other: VerifiedRow) -> VerifiedRow:
-        """The larger of each difference of two, of the same form and mode at different sizes."""
+        """The larger one of each difference, for two rows of the same form and mode at different sizes."""
         return VerifiedRow(
             self.form,
             self.mode,
@@ -184,7 +184,7 @@ def verified_row(form: str, mode: Literal["train", "eval"], found: Differences, 
 class FirstDifference:
     """Where a form first differs, in the order of computation.
 
-    `value` is that whose equation it stands in, `parameter` the one that is used there.
+    `value` is the value whose equation differs, `parameter` the parameter that is used there.
     """
 
     form: str
@@ -198,9 +198,9 @@ class FirstDifference:
 def compare_outcomes(
     expected: Outcome, found: Outcome, names: Mapping[str, str], with_calls: bool = False
 ) -> Differences:
-    """The relative differences of two outcomes; `names` leads from expected names to found ones.
+    """The relative differences of two outcomes; `names` maps expected names to found ones.
 
-    A parameter that the other side lacks must have no gradient but rounding.
+    The gradient of a parameter that the other side lacks must be zero up to rounding.
     """
     gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
     moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
@@ -213,7 +213,7 @@ def compare_outcomes(
 
 
 def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> float:
-    """The largest difference, relative to the largest number that is expected or to `floor`; inf for no number."""
+    """The largest difference, relative to the largest expected number or to `floor`; inf where a number is NaN."""
     if found is None or found.shape != expected.shape:
         return math.inf
     difference = _largest(found.detach().double() - expected.detach().double())
@@ -222,15 +222,15 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
 
 
 def _largest(numbers: Tensor) -> float:
-    """The largest absolute value, without a copy of them all; NaN where one is."""
-    # torch copies tensors that are not read in their order in memory.
+    """The largest absolute value, found without a copy; NaN if any value is."""
+    # aminmax copies a tensor whose axes are not in the order of its memory.
     order = sorted(range(numbers.dim()), key=numbers.stride, reverse=True)
     least, most = numbers.permute(order).aminmax()
     return max(abs(float(least)), abs(float(most)))
 
 
 def _differences_of_use(expected: RecordedCall, found: RecordedCall) -> tuple[float, float]:
-    """How far what a parameter is applied to differs, and what it gives; zeros without a shape are all alike."""
+    """The differences of operand and result of a use of a parameter; zeros without a shape are equal."""
 
     def difference(wanted: Tensor | None, given: Tensor | None) -> float:
         if wanted is None:
@@ -241,7 +241,7 @@ def _differences_of_use(expected: RecordedCall, found: RecordedCall) -> tuple[fl
 
 
 _Found = tuple[str, str | None, Place, float]
-"""The value in whose equation two outcomes differ, the parameter that is used there, what differs, and how far."""
+"""The value whose equation differs, the parameter that is used there, what differs, and by how much."""
 
 
 def first_difference(
@@ -253,9 +253,9 @@ def first_difference(
     is_literal: bool,
     output: str,
 ) -> _Found | None:
-    """Where two outcomes, which differ by `apart`, first do so by more than is allowed, in the order of computation.
+    """Where two outcomes first differ by more than is allowed, in the order of computation.
 
-    `output` is what that is called.
+    `apart` are their differences, `output` is the name of the output.
     """
     if place := _locate(expected, found, names, allowed, is_literal):
         return place
@@ -277,9 +277,9 @@ def first_difference(
 def _of_tensors(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str], small: float
 ) -> dict[str, float]:
-    """The relative difference of each tensor; those of less than `small` of the largest count as that large.
+    """The relative difference of each tensor; the scale of a tensor is at least `small` times the largest of all.
 
-    One that the other side lacks is zero there, as a gradient is whose terms cancel but for rounding.
+    A tensor that the other side lacks counts as zero there: a gradient whose terms cancel up to rounding.
     """
     largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
     pairs = {name: names.get(name, name) for name in expected}
@@ -296,8 +296,8 @@ def _locate(
 ) -> _Found | None:
     """The first use of a parameter that differs by more than is allowed, in the order of the equations.
 
-    The uses of each parameter are compared one after another. A form that is not literal may need a parameter
-    less often; its other uses are passed over then. None: no use differs.
+    The uses of each parameter are compared in turn. A form that is not literal may use a parameter less often; that
+    parameter is skipped then. None: no use differs.
     """
     theirs: Mapping[str, list[RecordedCall]] = defaultdict(list)
     for call in found.calls:
@@ -321,21 +321,21 @@ def _locate(
 
 
 def module_of(name: str) -> str:
-    """The module of a weight or bias, `A.1` of `A.1.weight`; a scalar is its own."""
+    """The module of a weight or bias, `A.1` of `A.1.weight`; a scalar has its own name."""
     return name.removesuffix(".weight").removesuffix(".bias")
 
 
 _DRAWS = 3
 _UNITS = 16
-"""By so many units in its last place every weight, every pixel and every result is moved, at most."""
+"""How far each weight, pixel and result is moved at most, in units in the last place."""
 _MARGIN = 4
-"""Rounding may be so many times as large as the largest difference that was drawn."""
+"""How much larger than the largest drawn difference rounding may be."""
 _MOST = 1e-3
-"""No difference of this size is called rounding: a network that turns 16 units into so much cannot be verified."""
+"""Larger differences never count as rounding: a network that turns 16 units into this cannot be verified."""
 
 
 def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differences:
-    """The relative differences that rounding may make of each thing in an outcome."""
+    """The relative difference that rounding may make to each part of an outcome."""
     found = [_disturbed_outcome(network, trial, expected, seed) for seed in range(_DRAWS)]
     names = {name: name for name in trial.weights}
     drawn = [compare_outcomes(expected, outcome, names, with_calls=True) for outcome in found]
@@ -356,7 +356,7 @@ def _disturbed_outcome(network: Compilation, trial: Trial, expected: Outcome, se
 
 
 def _disturber(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """Moves each number of a tensor by some units in its last place; zeros stay."""
+    """A function that moves each number of a tensor by some units in its last place; zeros stay."""
     size = _UNITS * torch.finfo(torch.float64).eps
 
     def disturb(tensor: Tensor) -> Tensor:
@@ -367,7 +367,7 @@ def _disturber(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
 
 
 def _enlarged(drawn: list[float]) -> float:
-    """What rounding may make of something, given some differences that it did make."""
+    """The difference that rounding may make, given some that it did make."""
     return min(_MARGIN * max(drawn), _MOST)
 
 

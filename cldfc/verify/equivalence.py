@@ -48,25 +48,25 @@ from cldfc.weights.network import build_network
 
 _BATCH = 2
 _SMALL_MAP = 8
-"""Pixels on a side of the second size at which a network with open sizes is tried, or somewhat more."""
+"""The least side, in pixels, of the second size at which a network with open sizes is tried."""
 
 
 _OF_TOL = 100
-"""An iteration that stops at a change of tol is so many times as far from its end, if each step takes 1 % off."""
+"""An iteration that stops at a change of tol is up to this many times tol from its limit, if each step removes 1 % of the error."""
 
 
 def tolerance_for(specs: Sequence[Compilation], tolerance: float) -> float:
-    """The tolerance that is asked for, or what the `tol` of fixed points leaves: 100 times the largest."""
+    """The given tolerance, or 100 times the largest `tol` of a fixed point, if that is more."""
     nodes = (node.operator for spec in specs for node in spec.written.nodes())
     return max([tolerance, *(_OF_TOL * operator.tol for operator in nodes if isinstance(operator, Iterated))])
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was compared and found.
+    """The result of a comparison.
 
-    `unused` are parameters that only one side has, and whose gradient is zero there. `problem` says why there
-    is nothing to compare, if that is so. `contrasts` say what differs between two networks that are not the same.
+    `unused` are parameters that only one side has, with a gradient of zero. `problem` says why nothing could be
+    compared. `contrasts` describe how two different networks differ.
     """
 
     rows: tuple[VerifiedRow, ...]
@@ -86,7 +86,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Other:
-    """The network that a spec is compared with: that of another spec, or one that a file defines; what it is called."""
+    """The network that a spec is compared with, from another spec or a file, and its name."""
 
     name: str
     network: nn.Module
@@ -97,11 +97,11 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     """Compare generated code with the equations, in eval and in train mode.
 
     Outputs, gradients of every parameter and of the input, and running statistics are compared, in float64, on
-    a batch of two random images with random weights. The first difference is that of the first form and mode
-    that exceed the tolerance, and what rounding makes of the equations. Raises UsageError when generated code is no
-    network.
+    a batch of two random images with random weights. The first difference is that of the first form and mode that
+    exceed both the tolerance and the effect of rounding on the equations. Raises UsageError when generated code is
+    not a network.
     """
-    # A form that is written as an earlier one was compared with it.
+    # Forms with equal code are run once.
     distinct = list({candidate.code: candidate for candidate in reversed(candidates)}.values())[::-1]
     networks = [_candidate_network(distinct[0], spec, seed)]
     with NotDrawn():
@@ -130,7 +130,7 @@ def verify_specs(
     tolerance: float,
     seed: int = 0,
 ) -> Report:
-    """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
+    """Compare the equations of a spec with the code of another; `names` maps parameters whose names differ."""
     network = _candidate_network(theirs[0], other, seed)
     return _verify_pair(spec, candidates, _Other(other.class_name, network, other), names, tolerance, seed)
 
@@ -143,7 +143,7 @@ def verify_file(
     tolerance: float,
     seed: int = 0,
 ) -> Report:
-    """Compare the equations of a spec with a Python file, which is run. Raises UsageError when it has no network."""
+    """Compare the equations of a spec with a Python file, which is run. Raises UsageError if it defines no network."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     try:
         network = network_of_file(path, spec.class_name)
@@ -163,14 +163,14 @@ def _verify_pair(
 ) -> Report:
     """Compare a spec with another network, given the same weights, in eval and in train mode.
 
-    `names` leads from parameters of the first, in ASCII and without tags, to those of the second; others have
-    the same name. The spec is evaluated by its equations. Raises UsageError when `names` speaks of what is not there.
+    `names` maps parameters of the first, in ASCII and without tags, to those of the second; the others have equal
+    names. The spec is evaluated by its equations. Raises UsageError when `names` has a name that does not exist.
     """
     one = _candidate_network(candidates[0], spec, seed)
     weights, others = random_state(one, seed), random_state(other.network, seed)
     pairs = pair_weights(weights, others, names)
     contrasts = [*contrast_specs(spec, other.spec or spec), *contrast_networks(one, other.network, pairs)]
-    # A network with another input, or with other outputs, cannot be given the same images.
+    # Networks with different inputs or outputs cannot take the same images.
     tasks = {_task_of(known) for known in (spec, other.spec or spec)}
     if contrasts and len(tasks) > 1:
         return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
@@ -199,7 +199,7 @@ def _verify_pair(
 
 
 def _relative_gradient(name: str, outcome: Outcome) -> float:
-    """The gradient of a parameter, relative to a part of the largest, as gradients are compared; 0 of a statistic."""
+    """The gradient of a parameter, on the scale on which small gradients are compared; 0 for a statistic."""
     gradient = outcome.gradients.get(name)
     if gradient is None or not gradient.numel():
         return 0.0
@@ -209,7 +209,7 @@ def _relative_gradient(name: str, outcome: Outcome) -> float:
 
 @dataclass
 class _Tally:
-    """The rows of a report as they come, and the first difference that is more than rounding."""
+    """The rows of a report so far, and the first difference that is more than rounding."""
 
     spec: Compilation
     tolerance: float
@@ -227,9 +227,9 @@ class _Tally:
         is_literal: bool,
         others: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Compare a network with what is expected; `names` leads from the names of weights to its own.
+        """Compare a network with the expected outcome; `names` maps the names of weights to its own.
 
-        `others` are the weights that it has besides. Raises Differs.
+        `others` are weights that only it has. Raises Differs.
         """
         wanted = set(network.state_dict())
         own = {names[name]: tensor for name, tensor in trial.weights.items() if names.get(name) in wanted}
@@ -249,13 +249,13 @@ class _Tally:
             self.first = place and FirstDifference(form, trial.mode, *place)
 
     def mattering(self, names: Sequence[str], trial: Trial, outcome: Outcome, expected: Outcome) -> list[str]:
-        """Those of some parameters of an outcome without which it would be another: their gradient is not zero."""
+        """The parameters that an outcome depends on, among these: those whose gradient is not zero."""
         found = [name for name in names if _relative_gradient(name, outcome) > self.tolerance]
         rounding = max(self.rounding(trial, expected).gradients.values(), default=0.0) if found else 0.0
         return [name for name in found if _relative_gradient(name, outcome) > rounding]
 
     def rounding(self, trial: Trial, expected: Outcome) -> Differences:
-        """What rounding makes of the equations in the mode of a trial."""
+        """The effect of rounding on the equations, in the mode of a trial."""
         key = f"{trial.mode} {trial.sizes}"
         if key not in self.known:
             self.known[key] = rounding_of(self.spec, trial, expected)
@@ -267,7 +267,7 @@ def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn
     network = build_network(candidate.code, candidate.class_name or spec.class_name)
     for parameter in network.parameters():
         if parameter.dim() == 4:
-            # In this layout, which the reference is given, too, convolutions in float64 take three fifths of the time.
+            # In this layout, which the reference takes over, float64 convolutions take three fifths of the time.
             parameter.data = parameter.data.to(torch.float64, memory_format=torch.channels_last)
     return network.double()
 
@@ -280,7 +280,7 @@ def _trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iter
 
 
 def _random_inputs(spec: Compilation, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Random inputs, for each of the sizes that are tried."""
+    """Random inputs of each size that is tried."""
     generator = torch.Generator().manual_seed(seed)
     for shapes in tried_shapes(spec):
         yield {
@@ -290,7 +290,7 @@ def _random_inputs(spec: Compilation, seed: int) -> Iterator[dict[str, Tensor]]:
 
 
 def tried_shapes(spec: Compilation) -> list[dict[str, tuple[int, ...]]]:
-    """The shapes of the inputs by name; of a network with open sizes at two sizes, a wide one and a high one."""
+    """The shapes of the inputs by name; for a network with open sizes, a wide and a high one."""
     inferred, program = spec.shapes, spec.program
     shapes = {key: inferred.shapes[at] for key, at in inferred.expansion.values.items() if key in program.input_keys}
     if not program.open_sizes:
@@ -307,7 +307,7 @@ def tried_shapes(spec: Compilation) -> list[dict[str, tuple[int, ...]]]:
 
 
 def _task_of(spec: Compilation) -> object:
-    """What a network is given and gives."""
+    """The inputs and outputs of a network."""
     inputs = tuple((family.kind, tuple(family.shapes.values())) for family in spec.program.inputs)
     return inputs, tuple(output.shape for output in spec.program.outputs)
 
@@ -321,7 +321,7 @@ def _without_weights(outcome: Outcome, names: Sequence[str]) -> Outcome:
 
 
 _MOST_CONTRASTS = 12
-"""Lines about what differs; a network that differs everywhere fills the screen otherwise."""
+"""The most lines about differences: a network that differs everywhere would fill the screen."""
 
 
 def report_lines(report: Report, tolerance: float) -> list[str]:

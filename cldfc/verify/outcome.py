@@ -25,9 +25,9 @@ from cldfc.syntax.read import LARGEST_FILE
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """One use of a parameter: its module, its operand and its result; None: a zero whose shape nothing says.
+    """One use of a parameter: its module, operand and result. None is a zero of unknown shape.
 
-    `value` is the value whose equation the use stands in, where that is known: `u@2,1`.
+    `value` is the value whose equation has the use, where known: `u@2,1`.
     """
 
     module: str
@@ -37,11 +37,11 @@ class RecordedCall:
 
 
 class CallRecorder(TorchFunctionMode):
-    """Notes the calls of torch functions that are given the weight of a module, or a scalar of the network.
+    """Records the calls of torch functions that take the weight of a module, or a scalar of the network.
 
-    Unlike hooks it also sees a kernel that is used at a second stride, by its weight. Modules of running statistics
-    alone, those of a use of `bn@ℓ`, are noted too. Calls without gradient are those of iterations: of a fixed point
-    the last call alone is noted, which autograd sees.
+    Unlike hooks, it also sees a kernel that is used through its weight, at a second stride. Modules that hold running
+    statistics alone, those of a use of `bn@ℓ`, are recorded too. Of the calls in a fixed-point iteration only the last
+    one is recorded, the one with a gradient.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -49,7 +49,7 @@ class CallRecorder(TorchFunctionMode):
         self.calls: list[RecordedCall] = []
         self.modules: dict[int, str] = {}
         self.made: list[Tensor] = []
-        """Kept alive, for `modules` knows them by their ids."""
+        """Kept alive: `modules` knows them by their ids."""
         for name, parameter in network.named_parameters():
             if not name.endswith(".bias"):
                 self.modules[id(parameter)] = name.removesuffix(".weight")
@@ -73,7 +73,7 @@ class CallRecorder(TorchFunctionMode):
         known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
         operands = [tensor for tensor in given if id(tensor) not in self.modules]
         if known and not operands and isinstance(result, Tensor) and given[0].dim() > 1:
-            # What the rules of a kernel make of its weight stands for the kernel.
+            # The weight that the rules of a kernel make stands for the kernel.
             self.modules[id(result)] = known[0]
             self.made.append(result)
         if operands and isinstance(result, Tensor) and torch.is_grad_enabled():
@@ -82,7 +82,7 @@ class CallRecorder(TorchFunctionMode):
 
 
 class NotDrawn(TorchFunctionMode):
-    """Leaves parameters undrawn while a network is made whose weights are loaded next."""
+    """Leaves parameters uninitialised while a network is made; its weights are loaded next."""
 
     def __torch_function__(
         self,
@@ -97,16 +97,16 @@ class NotDrawn(TorchFunctionMode):
 
 _DRAWS = (nn.init.kaiming_uniform_, nn.init.uniform_, Tensor.normal_, Tensor.uniform_)
 _LARGEST_MAPS = {1: 1024, 2: 64, 3: 16}
+"""For the number of axes, the longest side of an input in pixels; larger ones are reduced to it."""
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-"""Pixels on a side; larger inputs are cut down to this, to keep the work small."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Generated code that should compute what a spec says.
+    """Generated code that should compute what a spec defines.
 
     A literal candidate uses each parameter as often as the equations do; a rewritten one may need it less often.
-    `class_name` is None where the class is called as the spec.
+    `class_name` is None where the class has the name of the spec.
     """
 
     name: str
@@ -129,7 +129,7 @@ def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
 
 
 def smaller(network: Compilation) -> Compilation:
-    """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
+    """The same network on smaller maps, if its own are large and smaller ones fit. Raises CldfError."""
     first, *others = network.program.inputs
     if others or network.program.open_sizes or first.kind or not first.is_map:
         return network
@@ -146,14 +146,14 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Differs(Exception):
-    """Equations and generated code have different parameters, or the code does not run: nothing can be compared."""
+    """Equations and code cannot be compared: their parameters differ, or the code does not run."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The weights, by their names in the state dictionary, the inputs by name and the mode of one comparison; float64.
+    """One comparison, in float64: the weights by their names in the state dict, the inputs by name, and the mode.
 
-    `kinds` says of each input what it is given as: a tensor, a list of tensors, or a sequence in one tensor.
+    `kinds` says how each input is passed: as a tensor, a list of tensors, or a sequence in one tensor.
     """
 
     weights: Mapping[str, Tensor]
@@ -173,7 +173,7 @@ class Trial:
         found: list[Tensor | list[Tensor]] = []
         for name, kind in self.kinds.items():
             members = [tensor for member, tensor in images.items() if member.partition("@")[0] == name]
-            # A number of each image is given as a vector of one.
+            # A number for each image is passed as a vector of one.
             members = [tensor if tensor.ndim > 1 else tensor[:, None] for tensor in members]
             found.append(members if kind == "levels" else torch.stack(members, 1) if kind else members[0])
         return found
@@ -181,7 +181,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outputs, the gradients of their weighted sum by parameter and input, statistics afterwards, calls."""
+    """The outputs, the gradients of their weighted sum by parameter and input, the statistics afterwards, the calls."""
 
     outputs: tuple[Tensor, ...]
     gradients: Mapping[str, Tensor]
@@ -196,7 +196,7 @@ def is_statistic(name: str) -> bool:
 def outcome_of_equations(
     spec: tree.Tree, trial: Trial, classes: int | None = None, disturb: Callable[[Tensor], Tensor] | None = None
 ) -> Outcome:
-    """What the equations say. Raises Differs unless they have exactly these weights."""
+    """The outcome of the equations. Raises Differs unless they have exactly these weights."""
     given = {name: tensor.detach() for name, tensor in trial.weights.items()}
     for name, tensor in given.items():
         tensor.requires_grad_(not is_statistic(name))
@@ -223,7 +223,7 @@ def outcome_of_equations(
 
 
 def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
-    """What generated code does. Raises Differs when it does not run."""
+    """The outcome of generated code. Raises Differs when it does not run."""
     network.load_state_dict(trial.weights)
     network.train(trial.mode == "train")
     images = _leaves(trial.images)
@@ -246,15 +246,15 @@ def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
 
 
 _AT_REST = 1e-3
-"""An iteration that still changes its value by more, in its last step, is not near its end."""
+"""An iteration whose last step changes its value by more, relative to it, has not converged."""
 
 
 def _check_rest(network: nn.Module) -> None:
-    """Raise Differs where an iteration of generated code has ended far from what it looks for."""
+    """Raises Differs where an iteration of generated code ended before it converged."""
     found: object = getattr(network, "fixed_points", None)
     known = cast("dict[str, object]", found) if isinstance(found, dict) else {}
     for name, how in known.items():
-        # A file of the user's may have something else under this name.
+        # A user's file may have something else under this name.
         if isinstance(how, tuple) and len(pair := cast("tuple[Any, ...]", how)) == 2 and not pair[1] <= _AT_REST:
             what = f"the iteration for `{name}` is not at rest after step {pair[0]:,}"
             raise Differs(f"{what}, which still changes its value by {pair[1]:.1g}, relative to it")
@@ -270,7 +270,7 @@ def _named(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _gradients_of(outputs: Sequence[Tensor], leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of 1 · output₁ + 2 · output₂ + …, in which no two outputs can be exchanged; zero where unused."""
+    """The gradient of 1 · output₁ + 2 · output₂ + …, which would notice exchanged outputs; zero where unused."""
     wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     output = torch.cat([output.flatten() for output in outputs])
     weights = torch.arange(1, output.numel() + 1, dtype=output.dtype).reshape(output.shape)
@@ -282,7 +282,7 @@ def _gradients_of(outputs: Sequence[Tensor], leaves: Mapping[str, Tensor]) -> di
 
 
 def network_of_file(path: Path, class_name: str) -> nn.Module:
-    """The network of a file, in float64; runs the file, with what it prints on standard error.
+    """The network that a file defines, in float64. Runs the file; what it prints goes to standard error.
 
     It is the class of that name, or the only module that the file defines. Raises UsageError when there is no such file
     or no such class, Differs when the file does not run.
