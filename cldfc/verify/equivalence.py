@@ -52,7 +52,7 @@ _SMALL_MAP = 8
 
 
 _OF_TOL = 100
-"""An iteration that stops at a change of tol is up to this many times tol from its limit, if each step removes 1 % of the error."""
+"""If each step removes 1 % of the error, an iteration that stops at a change of tol is 100 tol from its limit."""
 
 
 def tolerance_for(specs: Sequence[Compilation], tolerance: float) -> float:
