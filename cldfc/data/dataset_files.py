@@ -156,7 +156,7 @@ def _damaged(data: bytes, checksum: str | None) -> _FileIdentity:
 
 
 def help_for(file: DataFile, identity: _FileIdentity | None = None) -> str:
-    """The help for a file that is not the published one; nothing in it asks to delete or move the file."""
+    """The help for a file that is not the published one: how to get that, or how to use this one."""
     fetch = f"`--download` with another `--data-dir` fetches the published file from {file.url}"
     if identity and identity.dataset:
         return f"`--data {identity.dataset}` trains on it; {fetch}"
@@ -289,7 +289,7 @@ def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[
 
 
 def _unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
-    """The members of a file; one that a browser has already gunzipped is its own member.
+    """The members of a file; one that is not packed, or no longer, is its own only member.
 
     Raises ValueError if it is damaged, or lacks a member.
     """

@@ -133,7 +133,7 @@ def read_idx(file: BinaryIO, axes: Collection[int]) -> _Bytes:
 
 
 def _read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
-    """The sizes in the header of an IDX file. Raises ValueError if they have other axes, or exceed MOST_BYTES."""
+    """The sizes in an IDX header. Raises ValueError if it is malformed, has other axes, or promises too many bytes."""
     magic = file.read(4)
     count = magic[3] if len(magic) == 4 else 0
     if magic[:2] == bytes(2) and magic[2:3] != bytes([_BYTES]) and magic[2] in _KINDS and count in axes:

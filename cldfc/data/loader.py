@@ -39,7 +39,7 @@ _LONGEST = 16
 """An image elongated by more than this factor, relative to the input, is cropped before it is resized."""
 
 PATIENCE = 300
-"""Seconds that a worker may take for a batch; without a limit, a dead worker would block training for ever."""
+"""Seconds that a worker may take for a batch; without a limit, a dead worker would block training forever."""
 
 _TESTED, _TIMES = 2_000, 16
 """Test batch on CUDA, and its limit as a multiple of the training batch: testing keeps no activations."""

@@ -165,7 +165,7 @@ class BoxPart:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A value, or several folded steps of one, with the parts that compute it; `result` is the last source."""
+    """A value, or several folded steps of one, with the parts that compute it; `result` is the source of the value."""
 
     value: Key
     label: BoxLabel

@@ -98,7 +98,7 @@ def _moving(edge: Edge, picture: Picture) -> str:
 
 
 def _totals(graph: Graph) -> dict[str, str]:
-    """The cost of the graph, for the head of the page."""
+    """The cost of the graph by name, for the last table of the page."""
     cost = cost_of_network(graph)
     return {
         "parameters": f"{cost.parameters:,}",

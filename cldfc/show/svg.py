@@ -230,7 +230,7 @@ def _entry_parts(entry: _LegendEntry) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _LegendEntry:
-    """A colour with the kernel that has it, or a name with the operators it stands for."""
+    """A colour with the kernel that has it, a name with the operators it stands for, or a note."""
 
     x: float
     y: float

@@ -73,7 +73,7 @@ class _StripWriter:
         return self.spell(self.names.get(value, own))
 
     def strip(self, block: Block, is_named: bool) -> _Strip:
-        """The lines of a block; `is_named` writes the value that it starts from, unless that already precedes it."""
+        """The lines of a block; `is_named` writes the value that it starts from, superfluous right after that value."""
         chain, start = self.chain(block), _first_value(block)
         head: list[_Piece] = [(f"{self.name(start)} ", _VALUE)] if is_named and start is not None else []
         at = _text_columns(head)
