@@ -116,7 +116,7 @@ def _unpickle(data: bytes) -> object:
     try:
         # The memo is allocated up to its largest index, even if the pickle is short.
         if any("PUT" in code.name and int(place or 0) > len(data) for code, place, _ in pickletools.genops(data)):
-            raise _Foreign("numbers more values than it can hold")
+            raise _Foreign("refers to more values than it can hold")
         # Python 2 wrote the batches; its strings are bytes.
         return Batches(io.BytesIO(data), encoding="latin1").load()
     except (MemoryError, _Foreign):

@@ -92,9 +92,9 @@ def text_or_none(data: bytes) -> _FileIdentity | None:
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return _FileIdentity("is an HTML page, such as a server sends in place of a file")
     if start.startswith((b"<?xml", b"<error")):
-        return _FileIdentity("is an XML text, such as a server sends in place of a file")
+        return _FileIdentity("is an XML document, such as a server sends in place of a file")
     if start.startswith(b"version https://git-lfs"):
-        return _FileIdentity("is a pointer of Git LFS, not the file itself")
+        return _FileIdentity("is a Git LFS pointer, not the file itself")
     try:
         lines = data[:512].decode("ascii").splitlines()
     except UnicodeDecodeError:

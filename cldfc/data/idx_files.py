@@ -215,7 +215,7 @@ def read_both(train_files: _Labelled, test_files: _Labelled) -> tuple[IdxPart, I
     unknown = np.setdiff1d(test.labels, train.labels)
     if len(unknown):
         raise UsageError(
-            f"`{test_files.labels}` has the label {unknown[0]}, which `{train_files.labels}` has not",
+            f"`{test_files.labels}` has the label {unknown[0]}, which `{train_files.labels}` lacks",
             "give labels that occur in training, too",
         )
     if len(np.unique(train.labels)) == 1:

@@ -66,7 +66,7 @@ def _svg_of(
     graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
 ) -> str:
     marked = frozenset[int]() if before is None else find_marks(difference_of(before, graph), graph, picture)
-    note = "" if before is None else f"dashed: not so in {before.program.model}"
+    note = "" if before is None else f"dashed: differs from {before.program.model}"
     entries, right, bottom = _place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
     body = [*parts, *(part for entry in entries for part in _entry_parts(entry))]
