@@ -384,7 +384,7 @@ def test_the_name_of_the_file_chooses_the_format(tmp_path, suffix, start):
 def test_two_specs_go_into_one_file_and_not_into_the_terminal(tmp_path):
     both = [ROOT / "specs" / "preact18.cldf", SPECS["preact18_Al"]]
     assert show(*both, "-o", tmp_path / "net.svg").exit_code == 0
-    assert "dashed: not so in PreActResNet18" in (tmp_path / "net.svg").read_text(encoding="utf-8")
+    assert "dashed: differs from PreActResNet18" in (tmp_path / "net.svg").read_text(encoding="utf-8")
     assert show(*both).exit_code == 2
     assert show(*both, *both, "-o", tmp_path / "net.svg").exit_code == 2
 

@@ -1,1 +1,1 @@
-"""The images of the data sets: one file for each published format, and how batches come from them."""
+"""Data sets: a reader for each published format, and the batches of their images."""

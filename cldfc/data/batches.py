@@ -1,4 +1,4 @@
-"""The batches of an epoch: order and augmentation, a pure function of (seed, epoch, number of the image)."""
+"""The batches of an epoch; order and augmentation are a pure function of seed, epoch and image number."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cldfc.data.images import Images
 from cldfc.recipe import EPOCH_LIMIT, Recipe, steps_per_epoch
 
 Batch = TypeVar("Batch", Tensor, Images, Sequence[int])
-"""Images, or their numbers, in some order."""
+"""Images, or image numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Every so-manyth image of a batch, from that of the process's rank on: each is seen by exactly one process."""
+    """The part of each batch that one of `count` processes sees: every `count`-th image, starting at its rank."""
 
     rank: int = 0
     count: int = 1
 
     def of(self, batch: Batch) -> Batch:
-        """The images of a batch that this process sees."""
+        """This process's part; every image is in exactly one part, and sizes differ by at most one."""
         return batch[slice(self.rank, None, self.count)]
 
     def even(self, batch: Batch) -> Batch:
-        """The same, as many as every other process sees: of a batch that cannot be shared evenly some sit out."""
+        """This process's part, of the same size for all processes; the remainder of the batch is dropped."""
         return self.of(batch[slice(len(batch) // self.count * self.count)])
 
 
@@ -38,26 +38,26 @@ WHOLE = Share()
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """Training images, each in a margin of zeros into which it is shifted.
+    """Training images with a margin of zeros, which a shifted crop may reach into.
 
-    Shapes: `pixels` n × height × width × channels with the margin on both sides (uint8), `labels` n.
+    Shapes: `pixels` n × height × width × channels, margins included (uint8); `labels` n.
     """
 
     pixels: Tensor
     labels: Tensor
     rows: int
-    """Zeros above each image, and below it."""
+    """Height of the margin above and below each image."""
     columns: int
-    """Zeros to its left, and to its right."""
+    """Width of the margin to its left and right."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class Draw(NamedTuple):
-    """What chance decides in an epoch: the order of the images, and where each is cut out of its frame.
+    """The random choices of an epoch: the order of the images, and how each is cropped and mirrored.
 
-    Shapes: all n; `top`, `left` and `mirrored` are those of an image by its number, wherever it stands in the order.
+    Shapes: all n. `top`, `left` and `mirrored` are indexed by image number, not by position in the order.
     """
 
     order: Tensor
@@ -76,10 +76,10 @@ def frame(images: Images, recipe: Recipe) -> Framed:
 
 
 def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, share: Share = WHOLE) -> Iterator[Images]:
-    """A share of the shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
+    """A process's share of the shuffled, augmented batches of an epoch.
 
-    All are of one size, so batch norm never meets a batch of one; the images left over, other
-    ones in every epoch, are not shown.
+    Epochs count from 1; `first` is the step to start from, counted from 0. All batches have the same size, so batch
+    norm never sees a small last one; the images left over, different ones in every epoch, are dropped.
     """
     draw = draw_epoch(len(images), recipe, epoch).to(images.labels.device)
     for step in range(first, steps_per_epoch(len(images), recipe)):
@@ -88,29 +88,29 @@ def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, sh
 
 
 class Held(Protocol):
-    """Training batches that are taken out of tensors which stay where they are, as a CUDA graph needs them."""
+    """Training batches taken from tensors at fixed addresses, as a CUDA graph requires."""
 
     def begin(self, epoch: int, first: int) -> None:
-        """Prepare the batches of an epoch, counted from 1, from its step `first`, counted from 0."""
+        """Prepare an epoch, counted from 1, starting at step `first`, counted from 0."""
         ...
 
     def fill(self) -> None:
-        """Bring what the next batch is taken out of; always before that."""
+        """Load the data of the next step; called before every step."""
         ...
 
     def batch(self, step: Tensor) -> Images:
-        """The batch of a step of the epoch, whose number lies on the device: one number."""
+        """The batch of a step; `step`, its number in the epoch, is a tensor of one element on the device."""
         ...
 
 
 class HeldDraw(Held):
-    """Batches of images that lie on the device, with the draw of the epoch beside them."""
+    """Batches gathered from images on the device by the epoch's draw, which is kept there, too."""
 
     def __init__(self, images: Framed, recipe: Recipe, share: Share = WHOLE) -> None:
         self.images, self.recipe = images, recipe
         device = images.labels.device
         self.draw = draw_epoch(len(images), recipe, 1).to(device)
-        # A batch for which there are not enough images holds all of them.
+        # If there are fewer images than a batch holds, the only batch has all of them.
         self.own = share.even(torch.arange(min(recipe.batch, len(images)))).to(device)
 
     def begin(self, epoch: int, first: int) -> None:
@@ -126,7 +126,7 @@ class HeldDraw(Held):
 
 
 class HeldBatch(Held):
-    """Batches that come from elsewhere; on CUDA each is copied into the place of the first."""
+    """Batches from an iterator; on CUDA each is copied into the memory of the first."""
 
     def __init__(self, batches: Callable[[int, int], Iterator[Images]]) -> None:
         self.batches = batches
@@ -150,12 +150,12 @@ class HeldBatch(Held):
 
 
 def chance_of(recipe: Recipe, epoch: int) -> Generator:
-    """What an epoch is drawn from: no two epochs of any two seeds share it."""
+    """The random generator of an epoch, seeded differently for every pair of seed and epoch."""
     return Generator().manual_seed(recipe.seed * EPOCH_LIMIT + epoch)
 
 
 def draw_epoch(images: int, recipe: Recipe, epoch: int) -> Draw:
-    """What chance decides in an epoch; it is drawn on the CPU, so it does not depend on the device."""
+    """The random choices of an epoch, drawn on the CPU so that they do not depend on the device."""
     chance = chance_of(recipe, epoch)
     order = torch.randperm(images, generator=chance)
     top, left = (
@@ -167,9 +167,9 @@ def draw_epoch(images: int, recipe: Recipe, epoch: int) -> Draw:
 
 
 def cut_images(images: Framed, shown: Tensor, draw: Draw) -> Tensor:
-    """Some images by their numbers, each shifted and mirrored on its own: one gather of pixels.
+    """Shift and mirror each of some images, in a single gather of pixels.
 
-    Shapes: `shown` k, the result k × channels × height × width, channels-last in memory.
+    Shapes: `shown` k image numbers; result k × channels × height × width, channels-last in memory.
     """
     device, (_, high, wide, channels) = images.pixels.device, images.pixels.shape
     height, width = high - 2 * images.rows, wide - 2 * images.columns

@@ -1,6 +1,6 @@
-"""Reads files, and what is packed in them, whoever made them: never from what is no file, never more than a bound.
+"""Reads untrusted files and archives: only regular files, and never more than a fixed number of bytes.
 
-What is wrong is told as a ValueError that goes on after the name of the file: "holds no …".
+The message of a ValueError continues a sentence that starts with the file name: "is truncated …".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_BYTES = 2 * 2**30
 """Nothing larger is read into memory."""
 
 _MOST_MEMBERS = 10_000
-"""Files in an archive that are looked at."""
+"""An archive with more members is refused."""
 
 BLOCK = 2**20
 
@@ -42,7 +42,7 @@ _KINDS = {
 
 
 def kind_of(path: Path) -> str:
-    """What a path names that is no regular file: `a FIFO`, `a broken link`; empty where it is one, or none is there."""
+    """What a path is if not a regular file: `a FIFO`, `a broken link`. Empty for a regular or a missing file."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def opened_regular(path: Path) -> Generator[BinaryIO]:
-    """A regular file, open for reading. Raises UsageError when it is none or cannot be read, within the block, too."""
+    """A regular file, open for reading. Raises UsageError if it is not one, or if opening or reading it fails."""
     if kind := kind_of(path):
         raise UsageError(f"`{path}` is {kind}, not a file", "give a file, or a folder with files")
     with refusing(f"cannot read `{path}`", "give files and folders that may be read"), path.open("rb") as file:
@@ -60,7 +60,7 @@ def opened_regular(path: Path) -> Generator[BinaryIO]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises UsageError when it is none, cannot be read, or is too large for memory."""
+    """The bytes of a regular file. Raises UsageError if it is not one, cannot be read, or exceeds MOST_BYTES."""
     with opened_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
@@ -71,7 +71,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def gunzip(data: bytes, most: int = MOST_BYTES) -> bytes:
-    """What gzipped bytes hold. Raises ValueError when that is more than `most`, or they are damaged."""
+    """Decompress gzip data. Raises ValueError if it is damaged, or if the result exceeds `most` bytes."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             content = file.read(most + 1)
@@ -85,9 +85,9 @@ def gunzip(data: bytes, most: int = MOST_BYTES) -> bytes:
 
 
 def untar(data: bytes, names: Sequence[str]) -> list[bytes]:
-    """The members of an archive with these names, in whatever folders they are, in that order.
+    """The archive members with these file names, in any folder, in the order of the names.
 
-    Raises ValueError when one is missing or is there twice, or the archive is damaged or holds too much.
+    Raises ValueError if a member is missing or occurs twice, or if the archive is damaged or too large.
     """
     found: dict[str, bytes] = {}
     others: list[str] = []
@@ -125,7 +125,7 @@ def _unpacked(data: bytes) -> BinaryIO:
 
 
 class Bounded(io.RawIOBase):
-    """A file of which at most MOST_BYTES are read; ValueError is raised when there are more."""
+    """A stream that raises ValueError once more than MOST_BYTES have been read from it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.left = file, MOST_BYTES

@@ -1,4 +1,4 @@
-"""Finds a data set by its name, and the recipe that a network gets on it."""
+"""Looks up a data set by name, and the default recipe for a network on it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _GROUP = "cldfc.data_sets"
 
 _LONGEST_REASON = 300
-"""Characters of a foreign error that are shown."""
+"""Characters shown of an error raised by a plugin or a reader."""
 
 
 def plugin_names() -> list[str]:
-    """The names of all entry points, sorted; nothing is loaded."""
+    """The names of all plugin data sets, sorted; no plugin is loaded."""
     return sorted({point.name for point in entry_points(group=_GROUP)})
 
 
@@ -38,28 +38,28 @@ def in_one_line(error: BaseException) -> str:
 
 
 DATA_DIR = Path("data")
-"""Where files of data sets are looked for unless the command line names another folder."""
+"""The folder of published files, unless `--data-dir` names another one."""
 
 CATALOGUE = {dataset.name: dataset for dataset in ENTRIES}
 
 _FAKE = re.compile(r"fake:([1-9]\d{0,4})[x×]([1-9]\d{0,4})[x×]([1-9]\d{0,4}):([1-9]\d{0,4})", re.ASCII)
 _EXAMPLE_OF_FAKE = "fake:3x32x32:10"
 _LARGEST_FAKE = 2**20
-"""Numbers in a random image."""
+"""Largest product of channels, height and width of a random image."""
 FAKE_IMAGES = 1_024, 256
-"""Random images to train on, and to test on."""
+"""Number of random training images, and of random test images."""
 
 FOLDER, IDX = "folder:", "idx:"
 CLASS_FOLDERS = "cldfc.data.folder"
 
 
 def is_folder(name: str) -> bool:
-    """Whether a name means class folders, whose images are made as large as the network's input."""
+    """Whether a name is `folder:PATH`: class folders, whose images are resized to the network's input."""
     return name.startswith(FOLDER)
 
 
 def is_own(name: str) -> bool:
-    """Whether a name means images of one's own, by their path: what is known of them is known by looking."""
+    """Whether a name gives the path of the user's own images: `folder:PATH` or `idx:PATH`."""
     return name.startswith((FOLDER, IDX))
 
 
@@ -68,19 +68,19 @@ def path_of(name: str) -> str:
 
 
 def reader_of(name: str) -> str:
-    """The reader of images of one's own."""
+    """The module that reads `folder:PATH` or `idx:PATH`."""
     return CLASS_FOLDERS if is_folder(name) else "cldfc.data.idx"
 
 
 def names() -> list[str]:
-    """The names of all data sets that have one; those of other distributions are not loaded for it."""
+    """The names of the built-in data sets and of plugins; no plugin is loaded."""
     return list(dict.fromkeys((*CATALOGUE, *plugin_names())))
 
 
 def find(name: str, shape: Shape | None = None) -> DataSet:
-    """The data set of that name; raises UsageError when there is none.
+    """The data set of that name. Raises UsageError if there is none.
 
-    `shape` is that of the network's input, which images in class folders are made to fit.
+    `shape` is the shape of the network's input, to which images in class folders are resized.
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
@@ -96,7 +96,7 @@ def find(name: str, shape: Shape | None = None) -> DataSet:
 
 
 def _plugin(name: str) -> DataSet:
-    """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
+    """The data set of a plugin. Raises UsageError if no plugin has it, several do, or it is not valid."""
     points = list(entry_points(group=_GROUP, name=name))
     if not points:
         if name and Path(name).is_dir():
@@ -113,7 +113,7 @@ def _plugin(name: str) -> DataSet:
     def broken(reason: str) -> UsageError:
         return UsageError(
             f"the data set `{name}` of the distribution `{distribution}` cannot be used: {reason}",
-            f"mend it, or do without it: `pip uninstall {distribution}`",
+            f"fix it, or remove it: `pip uninstall {distribution}`",
         )
 
     try:
@@ -131,7 +131,7 @@ def _plugin(name: str) -> DataSet:
 
 
 def _fake(name: str) -> DataSet:
-    """The random images that a name such as `fake:3x32x32:10` describes; raises UsageError for another name."""
+    """The random images that a name such as `fake:3x32x32:10` describes. Raises UsageError for any other name."""
     described = _FAKE.fullmatch(name)
     sizes = [int(size) for size in described.groups()] if described else []
     if not sizes or prod(sizes[:3]) > _LARGEST_FAKE:
@@ -153,7 +153,7 @@ def _fake(name: str) -> DataSet:
 
 
 def _require_utf8(name: str, what: str) -> None:
-    """Raises UsageError for a name that no record can hold."""
+    """Raises UsageError for a name that a run folder cannot record: one that is not UTF-8, or has a NUL in it."""
     if "\0" in name:
         raise UsageError(f"`{name}` cannot be the name of a {what}", "leave the NUL out")
     if not is_unicode(name):
@@ -161,9 +161,9 @@ def _require_utf8(name: str, what: str) -> None:
 
 
 def _class_folders(name: str, shape: Shape | None) -> DataSet:
-    """The images in the class folders of `folder:PATH`, as large as the network's input.
+    """The class folders of `folder:PATH`, with images of the network's input shape.
 
-    Raises UsageError when there are no such folders, or they hold no data set.
+    Raises UsageError if there are no class folders, or they do not form a data set.
     """
     if shape is None:
         raise UsageError(f"the images of `{name}` have no size of their own", "name a data set that has one")
@@ -194,7 +194,10 @@ def _class_folders(name: str, shape: Shape | None) -> DataSet:
 
 
 def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
-    """Class folders of which some images are left out. Raises UsageError when they are not there."""
+    """Class folders without some images, given by their paths within the folder.
+
+    Raises UsageError if a path is not UTF-8, the folder cannot be read, or a class has no images left.
+    """
     skipped = tuple(names)
     if not skipped:
         return dataset
@@ -205,9 +208,9 @@ def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
 
 
 def _idx_files(name: str) -> DataSet:
-    """The images of `idx:PATH`, as they are; their mean and deviation are computed.
+    """The images of `idx:PATH` in their stored size; mean and standard deviation are computed.
 
-    Raises UsageError when there are no such files, or they hold no data set.
+    Raises UsageError if the files are missing, or do not form a data set.
     """
     measured = measured_idx(name)
     return DataSet(
@@ -225,7 +228,7 @@ def _idx_files(name: str) -> DataSet:
 
 
 def measured_idx(name: str) -> Measured:
-    """What is known of the images of `idx:PATH` when they have been looked at. Raises UsageError."""
+    """Sizes, classes and statistics of the images of `idx:PATH`. Raises UsageError."""
     # numpy takes a tenth of a second to import.
     from cldfc.data.idx_files import measure
 
@@ -233,20 +236,20 @@ def measured_idx(name: str) -> Measured:
 
 
 def check_validation(dataset: DataSet, recipe: Recipe) -> None:
-    """Raises UsageError for a hold-out beside images for validation, and for patience without any."""
+    """Raises UsageError for a hold-out from a data set with validation images, and for patience without any."""
     if recipe.holdout and dataset.has_validation:
         raise UsageError(
-            f"`{dataset.name}` has images for validation already, so none are held out", "leave `--holdout` out"
+            f"`{dataset.name}` already has validation images, so none are held out", "leave `--holdout` out"
         )
     if recipe.patience and not (recipe.holdout or dataset.has_validation):
         raise UsageError(
-            f"`--patience` looks at images for validation, and there are none in `{dataset.name}`",
-            "give `--holdout 0.1`, too: a tenth of the training images is then kept for validation",
+            f"`--patience` needs validation images, and `{dataset.name}` has none",
+            "add `--holdout 0.1` to hold out a tenth of the training images for validation",
         )
 
 
 def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
-    """A data set that says which of its training images a recipe keeps for validation."""
+    """The data set with the recipe's hold-out stated in `split`; the user's own images also get a fingerprint."""
     if not recipe.holdout:
         return dataset
     whole, share = "them" if recipe.images else "the training images", f"{100 * recipe.holdout:g} %"
@@ -260,15 +263,16 @@ def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
 
 
 def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[int]:
-    """The numbers of the training images, of these classes, that are kept for validation. Raises UsageError."""
+    """The numbers of the training images held out for validation; `labels` gives their classes. Raises UsageError."""
     names = dataset.class_names or tuple(map(str, range(dataset.classes)))
     return draw_part(labels, names, recipe.holdout, recipe.seed, f"the training images of `{dataset.name}`")
 
 
 def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
-    """How many images there are to train on, without reading any; raises UsageError when none can be held out.
+    """Number of training images after the hold-out, found without reading any image.
 
-    Other classes than those of folders, and where only some images are used, are taken to be large enough for it.
+    Exact for class folders of which all images are used; elsewhere every class is assumed to be large enough to be
+    divided. Raises UsageError if a class in a folder is not.
     """
     count = recipe.images or dataset.images[0]
     if not recipe.holdout or not count:
@@ -280,20 +284,20 @@ def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
 
 
 _CONVOLUTIONS_34 = 36
-"""Those of a ResNet34 type as it is written: the first, two in each of 16 blocks, three projections."""
+"""Convolutions of a ResNet34 type as written: the first, two in each of 16 blocks, and three projections."""
 
 _DECAY_34 = 1e-3
-"""Weight decay of ResNet34 types, section 5.1; the catalogue has that of ResNet18 types."""
+"""Weight decay of ResNet34 types, section 5.1 of the paper; the catalogue has that of ResNet18 types."""
 
 _STATED = {"epochs", "batch", "lr", "schedule", "drop_every", "drop_by", "optimizer", "momentum", "weight_decay"}
-"""Fields of which section 5.1 of the paper speaks."""
+"""Fields that section 5.1 of the paper specifies."""
 
 
 def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
-    """The recipe of a data set for a network of so many convolutions, counted as they are written.
+    """The recipe of a data set for a network with this number of convolutions, counted as written.
 
-    Section 5.1 of the paper has one weight decay for ResNet18 types and one for ResNet34 types. A network
-    of neither kind gets that of the data set, however deep it is: the paper does not speak of it.
+    Section 5.1 of the paper has one weight decay for ResNet18 types and one for ResNet34 types. Any other network,
+    however deep, gets that of the data set: the paper says nothing about it.
     """
     if (dataset.is_of_paper or dataset.recipe_of) and convolutions == _CONVOLUTIONS_34:
         return change_recipe(dataset.recipe, {"weight_decay": _DECAY_34})
@@ -301,7 +305,10 @@ def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
 
 
 def changed_recipe(default: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """The default recipe with changes; with other epochs, its learning rate drops in proportion. Raises UsageError."""
+    """The default recipe with changes. Raises UsageError.
+
+    If the default schedule is `step`, `drop_every` scales with the number of epochs unless it is changed itself.
+    """
     recipe = change_recipe(default, changes)
     if "drop_every" in changes or default.schedule != "step":
         return recipe
@@ -309,7 +316,7 @@ def changed_recipe(default: Recipe, changes: Mapping[str, object]) -> Recipe:
 
 
 def origin_of(name: str, dataset: DataSet, convolutions: int) -> str:
-    """Where the value of a field comes from, if nobody has changed it."""
+    """Where the default value of a recipe field comes from."""
     if not (dataset.is_of_paper or dataset.recipe_of) or name not in _STATED:
         is_usual = getattr(dataset.recipe, name) == Recipe.model_fields[name].default
         return "default of cldfc" if is_usual else f"default of {dataset.name}"

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: pickled batches or binary ones, in an archive or unpacked from it."""
+"""CIFAR-10 and CIFAR-100: pickled or binary batches, in their archive or unpacked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cldfc.diagnostics import UsageError
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Bytes that Python 3 has pickled as text, as it does for Python 2."""
+    """Stands for `_codecs.encode`, with which Python 3 pickles bytes in protocols that Python 2 reads."""
     if encoding != "latin1":
-        raise _Foreign(f"wants to encode by `{encoding}`")
+        raise _Foreign(f"wants the encoding `{encoding}`")
     return text.encode("latin1")
 
 
 class _Foreign(ValueError):
-    """A pickle wants something that no batch needs."""
+    """A pickle asks for something that no batch needs."""
 
 
 _OWN = {("_codecs", "encode"): _latin1, ("__builtin__", "bytes"): lambda: b""}
@@ -39,7 +39,7 @@ _ARRAYS = {
     ("multiarray", "scalar"),
     ("numeric", "_frombuffer"),
 }
-"""All that a batch needs; anything else in a pickle could run foreign code."""
+"""All that a batch needs; any other global in a pickle could run foreign code."""
 
 _PIXELS = 3 * 32 * 32
 
@@ -51,9 +51,9 @@ class _Batch(NamedTuple):
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The images, pixels from 0 to 255; an archive is read in memory. The last batch is the one to test on.
+    """The images, pixels from 0 to 255; the last batch has the test images. Archives are unpacked in memory.
 
-    Raises UsageError when the files are missing, or are neither published nor trusted.
+    Raises UsageError if files are missing or damaged, or are neither published nor trusted.
     Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009.
     """
     require(dataset, folder)
@@ -85,7 +85,7 @@ def _check_labels(batch: _Batch, dataset: DataSet) -> None:
 
 
 def _read_binary(data: bytes, dataset: DataSet) -> _Batch:
-    """A batch of records: the label, or a coarse and a fine one, and the pixels. Raises ValueError."""
+    """A batch of records, each a label, or a coarse and a fine label, then the pixels. Raises ValueError."""
     labels = 1 if dataset.classes == 10 else 2
     records = np.frombuffer(data, np.uint8)
     if len(records) % (labels + _PIXELS):
@@ -97,7 +97,7 @@ def _read_binary(data: bytes, dataset: DataSet) -> _Batch:
 
 
 def _read_pickled(data: bytes) -> _Batch:
-    """A batch that Python has pickled, by its fine labels where there are two. Raises ValueError."""
+    """A pickled batch, with the fine labels of CIFAR-100. Raises ValueError."""
     batch = _unpickle(data)
     found = cast("dict[object, object]", batch) if isinstance(batch, dict) else {}
     labels = found.get("labels", found.get("fine_labels"))
@@ -112,11 +112,11 @@ def _read_pickled(data: bytes) -> _Batch:
 
 
 def _unpickle(data: bytes) -> object:
-    """What a pickle holds. Raises ValueError where it is damaged, or would run foreign code or fill the memory."""
+    """The object in a pickle. Raises ValueError if it is damaged, would run foreign code, or would fill the memory."""
     try:
-        # A memo is made as long as its largest number says.
+        # The memo is allocated up to its largest index, even if the pickle is short.
         if any("PUT" in code.name and int(place or 0) > len(data) for code, place, _ in pickletools.genops(data)):
-            raise _Foreign("numbers more values than it can hold")
+            raise _Foreign("refers to more values than it can hold")
         # Python 2 wrote the batches; its strings are bytes.
         return Batches(io.BytesIO(data), encoding="latin1").load()
     except (MemoryError, _Foreign):
@@ -126,13 +126,13 @@ def _unpickle(data: bytes) -> object:
 
 
 class Batches(pickle.Unpickler):
-    """Reads dictionaries of numbers, text and arrays, and nothing else."""
+    """Unpickles dictionaries of numbers, text and arrays, and nothing else."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         own = _OWN.get((module_name, global_name))
         if own:
             return own
-        # numpy 2 has put an underscore before `core`.
+        # numpy 2 renamed `numpy.core` to `numpy._core`.
         if (re.sub(r"^numpy\._?core\.", "", module_name), global_name) not in _ARRAYS:
             raise _Foreign(f"wants to run `{module_name}.{global_name}`: it is no batch of CIFAR")
         return super().find_class(module_name, global_name)

@@ -1,4 +1,4 @@
-"""Image files in class folders, `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`: which there are; none is opened."""
+"""Lists the image files in class folders, `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`, without decoding any."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cldfc.files import opened
 
 
 def draw_part(labels: Sequence[int], names: Sequence[str], share: float, seed: int, whose: str) -> list[int]:
-    """The numbers, ascending, of the images of a part: of each class as near to that share as whole images can be.
+    """The numbers, ascending, of images drawn at random: `share` of each class, to within one image.
 
     At least one image of each class is drawn, and at least one is left. The same labels, share and seed give the same
-    part everywhere. `names` are those of the classes and `whose` says in an error what they are classes of.
-    Raises UsageError when a class has fewer than two images.
+    images on every machine. `names` are the class names; `whose` is what an error says they are classes of.
+    Raises UsageError if a class has fewer than two images.
     """
     counts = Counter(labels)
     sizes = [counts[label] for label in range(len(names))]
@@ -31,10 +31,10 @@ def draw_part(labels: Sequence[int], names: Sequence[str], share: float, seed: i
         if size < 2:
             has = "only one image" if size else "no image"
             raise UsageError(
-                f"the class `{name}` of {whose} has {has}: they cannot be divided so that both parts have all classes",
-                "two images or more of each class can be divided",
+                f"the class `{name}` of {whose} has {has}, too few to be in both parts of a split",
+                "each class needs two images or more",
             )
-    # Python promises these numbers for all its releases, of which torch and numpy say nothing.
+    # Python promises the same numbers in all its releases; torch and numpy do not.
     chance = Random(seed)
     draws = [chance.random() for _ in labels]
     of_class: list[list[int]] = [[] for _ in names]
@@ -45,9 +45,9 @@ def draw_part(labels: Sequence[int], names: Sequence[str], share: float, seed: i
 
 
 def _sizes_of_part(sizes: Sequence[int], share: float) -> list[int]:
-    """How many images of each class make a share of all; those of the largest remainders get one more.
+    """How many images of each class to draw: its share rounded down, and one more for the largest remainders.
 
-    A quarter of `[10, 9, 9]` is `[3, 2, 2]`: 7 of 28, for of 2.5, 2.25 and 2.25 the first has the largest remainder.
+    A quarter of `[10, 9, 9]` is `[3, 2, 2]`: 7 of 28, and 2.5 has a larger remainder than 2.25.
     """
     drawn = [min(max(int(share * size), 1), size - 1) for size in sizes]
     left = round(share * sum(sizes)) - sum(drawn)
@@ -58,25 +58,25 @@ def _sizes_of_part(sizes: Sequence[int], share: float) -> list[int]:
 
 
 _TRAIN, _TESTS = "train", ("test", "val")
-"""The folders with training images, and with test images: the first of them that is there. `val` beside `test` is
-for validation."""
+"""The folder of training images, and those of test images, of which the first that exists is used. `val` beside
+`test` is for validation."""
 
 _TEST_SHARE, _SEED = 0.2, 0
-"""Of class folders that are not divided, the share of the images to test on, and the seed that they are drawn by."""
+"""Share of test images, and random seed, for class folders that come without a split."""
 
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 
 _PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
-"""Files and folders that file managers leave behind; hidden ones are passed over, too."""
+"""Files and folders that file managers leave behind. They are skipped, as are hidden ones."""
 
 _LOOKED_AT = 2**16
-"""Bytes of the first file of a class, which tell it from others with files of the same names and sizes."""
+"""Bytes of a class's first file in its digest, which tell apart classes with the same file names and sizes."""
 
 _SETTLED = 2 * 10**9
-"""Nanoseconds from one change of a folder to another that surely has another time."""
+"""Nanoseconds after which another change of a folder is sure to change its modification time."""
 
 _NAMED = 4
-"""Of more files the others are not named."""
+"""Number of files that a message names."""
 
 _LAYOUT = (
     "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in place of `test`; "
@@ -93,7 +93,7 @@ class _ClassFolders(NamedTuple):
     folder: Path
     classes: tuple[str, ...]
     split: str
-    """Which images are trained on and which are tested on, in one sentence."""
+    """One sentence that says which images are for training and which for testing."""
     is_drawn: bool
     train: Sequence[Sample]
     test: Sequence[Sample]
@@ -109,20 +109,20 @@ class _ClassFolders(NamedTuple):
         return len(self.train), len(self.test)
 
     def without(self, names: Collection[str]) -> _ClassFolders:
-        """The same but for some files, by their paths within the folder; the sentence counts and names them.
+        """The same without some files, given by their paths within the folder; `split` counts and names them.
 
-        Raises UsageError when nothing is left of a class.
+        Raises UsageError if a class has no training or no test images left.
         """
         if not names:
             return self
         train, test, validation = (
             [sample for sample in part if self.path_within(sample) not in names] for part in self.parts
         )
-        for what, part in {"to train on": train, "to test on": test}.items():
+        for what, part in {"training": train, "test": test}.items():
             for label in sorted({*range(len(self.classes))} - {sample.label for sample in part}):
                 raise UsageError(
-                    f"no image of the class `{self.classes[label]}` that is {what} can be read",
-                    "mend the files, or keep the class elsewhere",
+                    f"no {what} image of the class `{self.classes[label]}` can be read",
+                    "repair the files, or move the class elsewhere",
                 )
         cannot = "cannot be read and is left out" if len(names) == 1 else "cannot be read and are left out"
         split = f"{self.split} Of these, {len(names):,} {cannot}: {_first_few(sorted(names))}."
@@ -133,16 +133,16 @@ class _ClassFolders(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Another one when a file has come, gone, or changed its name or its part."""
+        """A hash that changes when a file is added, removed, renamed, or moved to another part."""
         names = [[sample.path.removeprefix(str(self.folder)) for sample in part] for part in self.parts]
         return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """One for each class, which depends neither on its name nor on where the folder lies.
+        """A hash of each class, independent of the name of the class and the location of the folder.
 
-        It is another one when a file has come, gone, or changed its name, its size or its part, or the first one its
-        content: no other file is opened.
+        It changes when a file is added, removed, renamed, resized, or moved to another of the folders `train`, `test`
+        and `val`, or when the beginning of the first file changes; no other file is opened.
         """
         files: list[list[tuple[str, str]]] = [[] for _ in self.classes]
         for path, label in (sample for part in self.parts for sample in part):
@@ -154,7 +154,7 @@ class _ClassFolders(NamedTuple):
 
 
 def _digest_of_images(files: list[tuple[str, str]]) -> str:
-    """A digest of the files of a class, given by their names within it and their paths; unreadable ones count, too."""
+    """A hash of the files of a class, given as (name within the class, path); unreadable files count, too."""
     found = hashlib.sha256()
     for name, path in sorted(files):
         try:
@@ -169,7 +169,7 @@ def _digest_of_images(files: list[tuple[str, str]]) -> str:
 
 @contextmanager
 def reading_folders() -> Generator[None]:
-    """Raises UsageError where a folder cannot be read."""
+    """Raises UsageError in place of any OSError within the block."""
     try:
         yield
     except OSError as error:
@@ -180,10 +180,11 @@ def reading_folders() -> Generator[None]:
 
 @reading_folders()
 def look_at_folder(name: str) -> _ClassFolders:
-    """The class folders in a folder; a relative one lies in the working directory.
+    """The class folders in a folder; a relative path starts at the working directory.
 
-    Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
-    test on than to train on, a class without images or with too few to be divided, or a file that is not an image.
+    Raises UsageError if the folder does not exist or cannot be read, has fewer than two classes, has different
+    classes to train and to test on, a class with no images or too few to be split, or a file with an extension that
+    is not an image's.
     """
     folder = Path(os.path.expanduser(name))
     if not name or not folder.is_dir():
@@ -207,7 +208,7 @@ def look_at_folder(name: str) -> _ClassFolders:
 
 
 def _drawn_from(folder: Path) -> _ClassFolders:
-    """The images of class folders that are not divided, divided at random. Raises UsageError, OSError."""
+    """Class folders that come without a split, split at random. Raises UsageError, OSError."""
     classes = class_names(folder)
     _check_count(folder, classes)
     for name in classes:
@@ -229,7 +230,7 @@ def _check_count(folder: Path, classes: Sequence[str]) -> None:
 
 
 def _check_flat(folder: Path, name: str) -> None:
-    """Raises UsageError when a folder holds folders and no image: it is no class, but perhaps called `training`."""
+    """Raises UsageError if a folder holds only folders: it is not a class, but perhaps a misnamed `train`."""
     inside = _entries_of(folder / name)
     if inside.folders and not any(each.lower().endswith(IMAGES) for each in (*inside.folders, *inside.files)):
         raise UsageError(
@@ -253,20 +254,20 @@ def _first_few(paths: Sequence[str]) -> str:
 
 
 class _Entries(NamedTuple):
-    """What lies in a folder, by name and in order, but for what is hidden or left behind by a file manager."""
+    """Sorted names in a folder, without hidden ones and those that file managers leave behind."""
 
     folders: tuple[str, ...]
     files: tuple[str, ...]
 
 
 def _entries_of(folder: str | Path) -> _Entries:
-    """What lies in a folder, which is read again only when it has changed. Raises OSError.
+    """The entries of a folder, cached until the folder changes. Raises OSError.
 
-    `cldfc eval` looks at a data set five times, and each time checks it as a whole.
+    A command lists and checks all folders of a data set several times.
     """
     found = os.stat(folder)
     is_settled = time_ns() - found.st_mtime_ns > _SETTLED
-    # A folder that has just been changed may be changed again without having another time.
+    # Two changes in quick succession may have the same modification time.
     read = _read_entries if is_settled else _read_entries.__wrapped__
     return read(str(folder), (found.st_dev, found.st_ino, found.st_mtime_ns))
 
@@ -275,7 +276,7 @@ def _entries_of(folder: str | Path) -> _Entries:
 def _read_entries(folder: str, _age: tuple[int, ...]) -> _Entries:
     with os.scandir(folder) as found:
         seen = [each for each in found if not each.name.startswith(".") and each.name.lower() not in _PASSED_OVER]
-    # A link may lead nowhere, or in a circle.
+    # A link may be broken or circular.
     folders = {each.name for each in seen if (os.path.isdir(each) if each.is_symlink() else each.is_dir())}
     return _Entries(tuple(sorted(folders)), tuple(sorted(each.name for each in seen if each.name not in folders)))
 
@@ -285,9 +286,10 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 
 def list_samples(folder: Path) -> list[Sample]:
-    """All images of a folder with class folders.
+    """All images in the class folders of a folder, labelled in the order of the class names.
 
-    Raises UsageError when a class has none, or a file is not an image; OSError when a folder cannot be read.
+    Raises UsageError if a class has none, or a file does not have an image's extension; OSError if a folder cannot be
+    read.
     """
     samples: list[Sample] = []
     strange: list[str] = []
@@ -309,7 +311,7 @@ def list_samples(folder: Path) -> list[Sample]:
 
 
 def _files_of_class(folder: Path) -> list[str]:
-    """The files of a class, also those in folders within it. Raises UsageError where a link leads back, OSError."""
+    """The files of a class, including those in subfolders. Raises UsageError for a circular link, and OSError."""
     found: list[tuple[str, tuple[str, ...]]] = []
     left = [str(folder)]
     while left:

@@ -13,58 +13,58 @@ from cldfc.diagnostics import UsageError, shape_text
 from cldfc.recipe import Recipe
 
 UNKNOWN = 0, 0
-"""Numbers of images that nobody has counted."""
+"""Image counts that are not known."""
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image, in pixels."""
 
 
 class DataSet(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """A set of labelled images, split once and for all into training and test images."""
+    """A set of labelled images with a fixed split into training and test images."""
 
     name: str
-    """What the command line calls it."""
+    """Its name on the command line, as in `--data NAME`."""
     reader: str
-    """The dotted name of the module that reads it: its function `load` takes this entry and the data folder, and
-    gives the images (`Split`) or where their files are (`ImageFiles`), both of `cldfc.data.images`."""
+    """The dotted name of the module that reads it. Its function `load` takes this entry and the data folder, and
+    returns the images (`Split`) or their files (`ImageFiles`), both of `cldfc.data.images`."""
     shape: Shape
     """Channels, height and width of an image, in pixels."""
     classes: int = Field(ge=1)
     """Number of classes; labels count from 0."""
     class_names: tuple[str, ...] = ()
-    """What the classes are called, in their order; without names, by their numbers."""
+    """Class names in the order of the labels; if empty, the labels themselves are the names."""
     images: tuple[int, int]
-    """Number of training images, and of test images; UNKNOWN where nobody has counted."""
+    """Number of training images, and of test images; UNKNOWN if they have not been counted."""
     mean: tuple[float, ...]
-    """Mean of each channel over the training images, in the stored units."""
+    """Mean of each channel over the training images, in stored units."""
     std: tuple[float, ...]
-    """Standard deviation of each channel over the training images, in the stored units."""
+    """Standard deviation of each channel over the training images, in stored units."""
     split: str
-    """One sentence saying which images are trained on and which are tested on."""
+    """One sentence that says which images are for training and which for testing."""
     recipe: Recipe
-    """The recipe that is used unless another one is given."""
+    """The default recipe."""
     has_validation: bool = False
-    """Whether there are images for validation, too."""
+    """Whether it comes with validation images."""
     fingerprint: str = ""
-    """Of images that chance divides by the names of their files: another one for other files."""
+    """A hash of what a random split was drawn from, which changes when the draw would; empty for other splits."""
     brightest: float = 255
-    """The full brightness in stored units."""
+    """Full brightness in stored units."""
     is_of_paper: bool = False
-    """Whether section 5.1 of the paper states the recipe."""
+    """Whether the recipe is that of section 5.1 of the paper."""
     recipe_of: str = ""
     """The data set of the paper whose recipe this one borrows."""
     files: tuple[DataFile, ...] = ()
-    """The published files that must lie in the data folder."""
+    """The published files, which must be in the data folder."""
     package: str = ""
-    """The package of Debian and Ubuntu that has the files, too."""
+    """The Debian and Ubuntu package that also has the files."""
     trusted: tuple[str, ...] = ()
-    """The SHA-256 of files that are read although they are not the published ones."""
+    """SHA-256 of files that are accepted although they are not the published ones."""
     from_files: bool = False
-    """Whether `load` may give ImageFiles: images are then cut to size, also those of `cldfc predict`."""
+    """Whether `load` may return ImageFiles; images, also those of `cldfc predict`, are then cropped and resized."""
     skipped: tuple[str, ...] = ()
-    """The images of class folders that are left out because they cannot be read, by their paths within the folder."""
+    """Unreadable images of class folders, which are left out, by their paths within the folder."""
     folders: tuple[str, ...] = ()
-    """The folders of class folders that must lie there."""
+    """Subfolders that the data folder must have, each with a folder for every class."""
 
     @model_validator(mode="after")
     def is_of_one_piece(self) -> Self:
@@ -75,9 +75,9 @@ class DataSet(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=T
 def check_description(
     shape: Shape, figures: Mapping[str, Sequence[float]], class_names: Sequence[str], classes: int
 ) -> None:
-    """Raises ValueError unless images have pixels, and each channel a finite figure of each name, a `std` above 0.
+    """Raises ValueError for images without pixels, or a wrong number of figures or class names.
 
-    Of several classes each has a name, or none has.
+    Each of `figures` needs one finite value per channel, positive for `std`; class names are all given, or none.
     """
     if min(shape) < 1:
         raise ValueError(f"images of {shape_text(shape)} have no pixels")
@@ -93,7 +93,7 @@ def check_description(
 
 
 def trusting(dataset: DataSet, checksums: Iterable[str]) -> DataSet:
-    """The same data set, of which files with these SHA-256 are read although they are not the published ones."""
+    """The data set, with files of these SHA-256 accepted although they are not the published ones."""
     trusted = tuple(checksums)
     if not trusted:
         return dataset
@@ -103,7 +103,7 @@ def trusting(dataset: DataSet, checksums: Iterable[str]) -> DataSet:
 
 
 def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
-    """The data set, whose sentence on its images says how many of them the recipe uses, if not all."""
+    """The data set, with the number of training images used stated in `split` if the recipe sets `images`."""
     if recipe.images is None:
         return dataset
     used = f"Of the training images {recipe.images:,} are used, drawn once with equal shares of each class."
@@ -111,7 +111,7 @@ def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
 
 
 def check_used(wanted: int, there: int, dataset: DataSet) -> None:
-    """Raises UsageError when fewer images are there to train on than are wanted, or fewer are wanted than classes."""
+    """Raises UsageError if more training images are wanted than there are, or fewer than there are classes."""
     if wanted > there:
         raise UsageError(
             f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",

@@ -1,4 +1,4 @@
-"""The files of data sets: where they lie, whether they are the published ones, and what another file is."""
+"""Finds the files of data sets, checks that they are the published ones, and identifies other files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_LINE = 60
 _SHA256_DIGITS = 64
 
 _LARGEST_PART = 2**26
-"""Bytes of the largest file that is published gzipped, or more."""
+"""No file that is published gzipped unpacks to more bytes."""
 
 _IDX, _MATLAB, _BZIP2 = b"\0\0\x08", b"MATLAB 5.0", b"BZh"
 
@@ -39,20 +39,20 @@ _BEGINNINGS = {
     b"PAR1": "is a Parquet file",
 }
 _EXPECTED_IN = {_MATLAB: ".mat", _BZIP2: ".tar"}
-"""Beginnings of published files, by their names."""
+"""Beginnings that are right for published files with this in their name."""
 
 
 class _FileIdentity(NamedTuple):
-    """What a file is, in words that go on after its name, and which data set has it."""
+    """What a file is, in words that follow its name, and the data set that publishes it, if any."""
 
     words: str
     dataset: str = ""
     can_be_read: bool = False
-    """Whether it may be a file of one's own in the expected format."""
+    """Whether it may be the user's own file in the expected format."""
 
 
 def _what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) -> _FileIdentity:
-    """What bytes are that should be those of a published file, or of a part of it."""
+    """Identifies bytes found in place of a published file, or of a member of it."""
     if known := known_as(data):
         return _FileIdentity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
     for beginning, words in _BEGINNINGS.items():
@@ -63,7 +63,7 @@ def _what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) 
 
 @cache
 def checksums() -> dict[str, tuple[str, str]]:
-    """For each checksum of a published file, or of what one holds, the data set and the name of that file."""
+    """The data set and file name for each checksum of a published file or a member of one."""
     found: dict[str, tuple[str, str]] = {}
     for dataset in ENTRIES:
         for file in (form for own in dataset.files for form in (own, *own.forms)):
@@ -73,7 +73,7 @@ def checksums() -> dict[str, tuple[str, str]]:
 
 
 def known_as(data: bytes) -> tuple[str, str] | None:
-    """The data set that has these bytes as a file, and the name of that; packed by gzip they are the same."""
+    """The data set that publishes these bytes, gzipped or not, and the file name; None for other bytes."""
     if (found := _by_checksum(data)) or not data.startswith(GZIP):
         return found
     try:
@@ -92,9 +92,9 @@ def text_or_none(data: bytes) -> _FileIdentity | None:
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return _FileIdentity("is an HTML page, such as a server sends in place of a file")
     if start.startswith((b"<?xml", b"<error")):
-        return _FileIdentity("is an XML text, such as a server sends in place of a file")
+        return _FileIdentity("is an XML document, such as a server sends in place of a file")
     if start.startswith(b"version https://git-lfs"):
-        return _FileIdentity("is a pointer of Git LFS, not the file itself")
+        return _FileIdentity("is a Git LFS pointer, not the file itself")
     try:
         lines = data[:512].decode("ascii").splitlines()
     except UnicodeDecodeError:
@@ -119,7 +119,7 @@ def _packed_or_damaged(data: bytes, file: DataFile, part: ArchiveMember | None) 
 
 
 def _within(data: bytes, file: DataFile) -> _FileIdentity | None:
-    """What a packed file is, by what it holds; None where that cannot be told."""
+    """Identifies a packed file by its contents; None if they do not tell."""
     try:
         if ".tar" in file.name:
             untar(data, [part.name for part in file.parts])
@@ -156,7 +156,7 @@ def _damaged(data: bytes, checksum: str | None) -> _FileIdentity:
 
 
 def help_for(file: DataFile, identity: _FileIdentity | None = None) -> str:
-    """What to do with a file that is not the published one; it stays where it is."""
+    """The help for a file that is not the published one: how to get that, or how to use this one."""
     fetch = f"`--download` with another `--data-dir` fetches the published file from {file.url}"
     if identity and identity.dataset:
         return f"`--data {identity.dataset}` trains on it; {fetch}"
@@ -169,19 +169,19 @@ T = TypeVar("T")
 
 
 class Copy(NamedTuple):
-    """A file of a data set on this disk: as it is published, or the files that it holds."""
+    """A file of a data set on disk: packed as published, or unpacked into its members."""
 
     file: DataFile
     paths: tuple[Path, ...]
     is_packed: bool
 
     def is_far(self, folder: Path) -> bool:
-        """Whether it lies outside of the data folder."""
+        """Whether it is outside the data folder."""
         return not self.paths[0].is_relative_to(folder)
 
 
 class _Content(NamedTuple):
-    """What a file holds, part by part, and where that was found; `file` is the form in which it was."""
+    """The contents of a file, member by member, with the path of each; `file` is the form that was found."""
 
     file: DataFile
     parts: list[bytes]
@@ -189,7 +189,7 @@ class _Content(NamedTuple):
 
 
 def copies(file: DataFile, folder: Path) -> list[Copy]:
-    """All that may be a file, in any of its forms: the data folder first, which may be an archive itself."""
+    """All candidates for a file, in any of its forms, those in the data folder first; `folder` may be an archive."""
     found: list[Copy] = []
     for form in (file, *file.forms):
         packed = [folder] if folder.is_file() else [folder / place / form.name for place in form.folders]
@@ -207,7 +207,7 @@ def missing(dataset: DataSet, folder: Path) -> list[str]:
 
 
 def require(dataset: DataSet, folder: Path) -> None:
-    """Raises UsageError unless every file and folder of a data set is there."""
+    """Raises UsageError unless every file and folder of a data set exists."""
     lacking = missing(dataset, folder)
     if not lacking:
         return
@@ -221,7 +221,7 @@ def require(dataset: DataSet, folder: Path) -> None:
 
 
 def how_to_get(dataset: DataSet) -> str:
-    """What to do where a data set is missing."""
+    """The help for a missing data set."""
     if dataset.folders:
         places = " and ".join(f"`DIR/{name}/CLASS/*.JPEG`" for name in dataset.folders)
         return f"name a folder with {places} by `--data-dir DIR`"
@@ -232,9 +232,9 @@ def how_to_get(dataset: DataSet) -> str:
 
 
 def read_published(file: DataFile, folder: Path) -> bytes:
-    """The bytes of a file as it is published, for readers of other distributions (docs/data.md).
+    """The bytes of a file in its published form, for the readers of plugins (docs/data.md).
 
-    Raises UsageError when it cannot be read, or is another one.
+    Raises UsageError if it cannot be read, or is not the published file.
     """
     path = next((copy.paths[0] for copy in copies(file, folder) if copy.is_packed), folder / file.place)
     data = read_bytes(path)
@@ -244,9 +244,9 @@ def read_published(file: DataFile, folder: Path) -> bytes:
 
 
 def read_content(dataset: DataSet, file: DataFile, folder: Path) -> _Content:
-    """What a file of a data set holds, from the first copy of it that is the published one, or is trusted.
+    """The contents of a file of a data set, from its first copy that is published or trusted.
 
-    Raises UsageError when there is none.
+    Raises UsageError if there is none.
     """
     problems: list[UsageError] = []
     for copy in copies(file, folder):
@@ -260,7 +260,7 @@ def read_content(dataset: DataSet, file: DataFile, folder: Path) -> _Content:
 
 
 def read_copy(dataset: DataSet, copy: Copy) -> _Content:
-    """What a copy holds. Raises UsageError unless it is published or trusted, and can be unpacked."""
+    """The contents of a copy. Raises UsageError unless it is published or trusted, and can be unpacked."""
     if not copy.is_packed:
         pairs = zip(copy.paths, copy.file.parts, strict=True)
         parts = [read_unpacked_part(dataset, path, part, copy.file) for path, part in pairs]
@@ -280,7 +280,7 @@ def read_copy(dataset: DataSet, copy: Copy) -> _Content:
 
 
 def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[[bytes], T]) -> T:
-    """What `parse` makes of the only part of a file. Raises UsageError, also for the ValueError of `parse`."""
+    """Parse the only member of a file. Raises UsageError, also in place of a ValueError of `parse`."""
     content = read_content(dataset, file, folder)
     try:
         return parse(content.parts[0])
@@ -289,9 +289,9 @@ def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[
 
 
 def _unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
-    """What a file holds, part by part; what a browser has unpacked already is left as it is.
+    """The members of a file; one that is not packed, or no longer, is its own only member.
 
-    Raises ValueError when it is damaged, or holds something else.
+    Raises ValueError if it is damaged, or lacks a member.
     """
     if ".tar" in file.name:
         return untar(data, [part.name for part in file.parts])
@@ -328,7 +328,7 @@ def _has_checksum(data: bytes, *checksums: str) -> bool:
 
 
 def _unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> UsageError:
-    """The error for a file that is read, and does not hold what it should."""
+    """The error for a file that was accepted, but whose contents are not what they should be."""
     text = text_or_none(data)
     return UsageError(f"`{path}` {text.words if text else error}", help_for(file))
 

@@ -14,7 +14,7 @@ from cldfc.data.data_set import DataSet
 from cldfc.data.images import Images, Split
 
 _SPLIT = Path(__file__).with_name("digits_split.txt")
-"""The numbers of the training images on the first line, those of the test images on the second: the result of
+"""Numbers of the training images on the first line and of the test images on the second: the result of
 scikit-learn's `train_test_split(range(1797), test_size=360, stratify=labels, random_state=0)`."""
 
 
@@ -31,7 +31,8 @@ def load(dataset: DataSet, folder: Path) -> Split:
 
 
 def _pixels_and_labels() -> Any:
-    """A row of 65 numbers for each image, from scikit-learn's file: to import scikit-learn takes two seconds."""
+    """One row for each image: its 64 pixels, then its label."""
+    # Importing scikit-learn takes two seconds, so its file is read directly if possible.
     found = find_spec("sklearn")
     for folder in (found and found.submodule_search_locations) or ():
         if (file := Path(folder, "datasets", "data", "digits.csv.gz")).is_file():

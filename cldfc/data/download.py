@@ -1,4 +1,4 @@
-"""Fetches the files of data sets: written aside, hashed on the way, and named when they are the published ones."""
+"""Downloads the files of data sets into temporary files, which are renamed once their SHA-256 has been checked."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from cldfc.files import aside_of, refusing, synced
 _Heard = Callable[[int], None]
 
 QUICK = 2.0
-"""Seconds in which nothing is shown."""
+"""Seconds before any progress is shown."""
 
 EVERY = 10.0
-"""Seconds from one line to the next."""
+"""Seconds between two lines of progress."""
 
 
 @contextmanager
 def _show_bytes(size: int, say: Callable[[str], None]) -> Generator[_Heard]:
-    """Shows how many of `size` bytes have come, on a terminal by a bar, else by lines that `say` hears."""
+    """Shows how many of `size` bytes have arrived: as a bar on a terminal, otherwise in lines passed to `say`."""
     if not sys.stderr.isatty():
         yield byte_lines(size, say)
         return
-    # Only a terminal needs it, and it takes a tenth of a second to import.
+    # Needed only on a terminal, and slow to import: a tenth of a second.
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from cldfc.console import Console
@@ -77,10 +77,10 @@ _BLOCK = 2**18
 
 
 def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
-    """Fetch the files of a data set that the folder lacks; `say` hears each address, and how far it is.
+    """Download the files of a data set that the folder lacks, passing each address and the progress to `say`.
 
-    Raises UsageError when a data set is not offered for download, a server cannot be reached, or
-    what it sends is not the published file, which is then not kept.
+    Raises UsageError if the data set cannot be downloaded freely, a server cannot be reached, or it sends anything
+    but the published file, which is then not kept.
     """
     if dataset.folders and missing(dataset, folder):
         raise UsageError(f"`{dataset.name}` cannot be downloaded freely", how_to_get(dataset))
@@ -92,7 +92,7 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
 
 
 def _is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
-    # What lies in its place stays, whatever it is; what lies elsewhere may be another file.
+    # A file in this place is never replaced. One found elsewhere counts only if it is the published one.
     if os.path.lexists(folder / file.place):
         return False
     try:
@@ -102,7 +102,7 @@ def _is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
 
 
 def _fetch(file: DataFile, path: Path, heard: _Heard) -> None:
-    """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
+    """Download a file to `path`. Raises UsageError if that fails, and then leaves `path` as it was."""
     with _answer(file, path) as response, _placed(path) as aside:
         digest, size, start = hashlib.sha256(), 0, b""
         for block in _blocks(response, file, path):
@@ -135,7 +135,7 @@ def _answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
 
 
 def _blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
-    """What a server sends, at most a block more than is published. Raises UsageError when it stops in the middle."""
+    """The bytes a server sends, at most one block more than published. Raises UsageError if reading them fails."""
     left = file.size + _BLOCK
     try:
         while left > 0 and (block := response.read(min(_BLOCK, left))):
@@ -160,7 +160,7 @@ def _failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
 
 @contextmanager
 def _placed(path: Path) -> Generator[BinaryIO]:
-    """A file beside its place, in a folder that is made for it, which gets its name in the end. Raises UsageError."""
+    """A temporary file beside `path`, renamed to it at the end; its folder is created. Raises UsageError."""
     with refusing(f"`{path}` cannot be written", "give another folder by `--data-dir DIR`, or make room"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside_of(path) as (handle, _), synced(handle) as file:

@@ -1,7 +1,4 @@
-"""The data sets that come with cldfc, or whose files are published: one entry for each.
-
-The module that the `reader` of an entry names reads its images.
-"""
+"""The built-in data sets, one entry each; `reader` names the module that reads the images."""
 
 from __future__ import annotations
 
@@ -18,21 +15,21 @@ from cldfc.recipe import Recipe, change_recipe
 
 
 def bytes_of(*shares: float) -> tuple[float, ...]:
-    """Shares of the full brightness as stored units, of which 255 are full."""
+    """Convert brightness from the range 0 to 1 into stored units, 0 to 255."""
     return tuple(255 * share for share in shares)
 
 
 _FIGURES = tuple("0123456789")
 
-# ImageNet's, of its colours and of their mean: an image file may be of anything.
+# ImageNet's, for RGB and averaged for grey: the content of image files is not known in advance.
 MEANS = {1: bytes_of(0.449), 3: bytes_of(0.485, 0.456, 0.406)}
 STDS = {1: bytes_of(0.226), 3: bytes_of(0.229, 0.224, 0.225)}
 
-# Section 5.1 of the paper; of ResNet34 types the weight decay is another one (`default_recipe`).
+# Section 5.1 of the paper; ResNet34 types have another weight decay (`default_recipe`).
 _PAPER = Recipe(epochs=120, batch=128, lr=0.1, warmup=0, schedule="step", weight_decay=1e-4, clip=None)
 CIFAR = change_recipe(_PAPER, {"shift_rows": 4, "shift_columns": 4, "flip": True})
 
-# Of few images, and without a clip, both networks that were tried diverged: docs/data.md.
+# On few images and without gradient clipping, both networks that were tried diverged: docs/data.md.
 FOLDER_RECIPE = change_recipe(CIFAR, {"batch": 32, "lr": 0.05, "clip": 1.0})
 
 DIGITS = DataSet(
@@ -109,7 +106,7 @@ SVHN = DataSet(
     std=bytes_of(0.1980, 0.2010, 0.1970),
     split="The house numbers of SVHN, cropped to digits, as published: 73,257 training and 26,032 test images; the "
     "531,131 extra ones are left out.",
-    # A digit that is moved far shows its neighbours; mirrored, it is another one or none.
+    # Large shifts would bring neighbouring digits into view; a mirrored digit is a different one, or none.
     recipe=change_recipe(_PAPER, {"shift_rows": 2, "shift_columns": 2}),
     class_names=_FIGURES,
     recipe_of="CIFAR",

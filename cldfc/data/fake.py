@@ -13,7 +13,7 @@ from cldfc.data.images import Images, Split
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The same training and test images at each call, pixels from 0 to 255; no folder is needed."""
+    """The same random images in every call, pixels from 0 to 255; `folder` is not used."""
     draw = Generator().manual_seed(0)
 
     def images(count: int) -> Images:

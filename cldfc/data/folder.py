@@ -1,4 +1,4 @@
-"""`folder:PATH`: images in class folders, made as large as the network's input."""
+"""`folder:PATH`: images in class folders, resized to the network's input."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _HELP = "mend the file, or keep it elsewhere; `--skip-unreadable` trains without
 
 
 def skip_unreadable(dataset: DataSet, say: Callable[[str], None]) -> DataSet:
-    """The data set without the images that cannot be read: each is decoded once. Raises UsageError.
+    """The data set without its unreadable images, found by decoding every image once. Raises UsageError.
 
-    `say` hears how far that is, if it takes longer than a glance.
+    Names them to `say`, and reports progress if this takes more than a moment.
     """
     if not is_folder(dataset.name):
         raise UsageError(f"`{dataset.name}` has no class folders", "leave `--skip-unreadable` out")
-    # torchvision's import takes as long as torch's.
     from cldfc.data.loader import find_unreadable
 
     found = look_at_folder(path_of(dataset.name))
@@ -39,9 +38,9 @@ def skip_unreadable(dataset: DataSet, say: Callable[[str], None]) -> DataSet:
 
 
 def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
-    """Images in memory where all have the size of the input and they fill at most 2 GiB; else their files.
+    """Images in memory if all have the size of the input and together take at most 2 GiB; otherwise their files.
 
-    No data folder is needed. Raises UsageError when the folder is not there, or files are no images.
+    `folder` is not used. Raises UsageError if the class folders are missing, or files are not images.
     """
     found = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped))
     files = ImageFiles(found.train, found.test, found.validation or None)
@@ -55,9 +54,9 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
 
 
 def _fits_input(dataset: DataSet, samples: Sequence[Sample]) -> bool:
-    """Whether all images have the size of the input, and are few enough to lie in memory.
+    """Whether all images have the size of the input, and together fit into memory.
 
-    Raises UsageError that names all files whose head is not an image's, or whose end is missing.
+    Raises UsageError for files that are truncated, or do not begin like an image.
     """
     channels, height, width = dataset.shape
     unreadable: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""IDX files, gzipped or not: MNIST and its relatives, and `idx:PATH`, images of one size and their labels."""
+"""Reads IDX files, gzipped or not: MNIST and its relatives, and the user's own, `idx:PATH`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cldfc.data.images import Images, Split
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The images, pixels from 0 to 255. Raises UsageError when a file is missing, damaged or not the published one.
+    """The images, pixels from 0 to 255. Raises UsageError if a file is missing, damaged or not the published one.
 
     Sources: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998; H. Xiao, K. Rasul and
     R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017; T. Clanuwat
@@ -26,7 +26,7 @@ def load(dataset: DataSet, folder: Path) -> Split:
 
 
 def _load_published(dataset: DataSet, folder: Path) -> Split:
-    """Training images, training labels, test images, test labels: in four files, one channel."""
+    """Four files: training images, training labels, test images, test labels; the images have one channel."""
     require(dataset, folder)
     train, train_labels, test, test_labels = (
         read_parsed(dataset, file, folder, lambda data, axes=axes: torch.tensor(read_idx(io.BytesIO(data), (axes,))))
@@ -36,7 +36,7 @@ def _load_published(dataset: DataSet, folder: Path) -> Split:
 
 
 def _load_own(path: str) -> Split:
-    """The images as they lie in the files; their labels in order become the classes."""
+    """The images as stored; the labels that occur, in ascending order, become the classes."""
     train, test = read_both(*find_idx(path))
     classes = np.unique(train.labels)
 

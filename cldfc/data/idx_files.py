@@ -1,4 +1,4 @@
-"""IDX files, `train-images-idx3-ubyte` and its three companions: which there are, and the arrays in them."""
+"""Finds IDX files, `train-images-idx3-ubyte` and its three companions, and reads their arrays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HELP = (
 )
 
 IMAGES, _COLOURED, LABELS = 3, 4, 1
-"""Numbers of axes of grey images, of coloured ones, and of labels."""
+"""Number of axes of grey images, of colour images, and of labels."""
 
 _CHANNELS = (1, 3)
 
@@ -40,7 +40,7 @@ _AT_ONCE = 1024
 """Images whose pixels are counted at a time."""
 
 _BYTES = 8
-"""How an IDX file says that its numbers are bytes."""
+"""The type code of unsigned bytes in an IDX header."""
 _KINDS = {9: "signed bytes", 11: "16-bit integers", 12: "32-bit integers", 13: "float32", 14: "float64"}
 
 
@@ -50,10 +50,10 @@ class _Labelled(NamedTuple):
 
 
 def find_idx(name: str) -> tuple[_Labelled, _Labelled]:
-    """The IDX files in a folder, to train on and to test on.
+    """The IDX files in a folder: those to train on, and those to test on.
 
-    Of several sets in one folder they are those whose names begin with the last part of the path.
-    Raises UsageError when they are not all there, or there are several sets and none is named.
+    If the folder holds several sets, the last part of the path is the prefix of the file names.
+    Raises UsageError if files are missing, or if there are several sets and none is named.
     """
     if not name:
         raise UsageError("`idx:` names no folder", _HELP)
@@ -81,7 +81,7 @@ _Files = dict[tuple[str, str], list[Path]]
 
 
 def _sets_in(folder: Path) -> dict[str, _Files]:
-    """The IDX files in a folder, by what their names begin with. Raises OSError."""
+    """The IDX files in a folder, by the prefix of their names. Raises OSError."""
     sets: dict[str, _Files] = {}
     for path in sorted(folder.iterdir()):
         if match := NAME.fullmatch(path.name):
@@ -91,7 +91,7 @@ def _sets_in(folder: Path) -> dict[str, _Files]:
 
 
 def _only(files: _Files, part: str, kind: str, name: str) -> Path:
-    """The one file that holds that; where it lies there gzipped as well, the unpacked one. Raises UsageError."""
+    """The one file of a part and kind, preferably not gzipped. Raises UsageError if there is none, or several."""
     paths = files.get((part, kind), [])
     if not paths:
         raise UsageError(f"`{name}` holds no {kind} to {part} on", _HELP)
@@ -102,7 +102,7 @@ def _only(files: _Files, part: str, kind: str, name: str) -> Path:
 
 
 def _read_idx_file(path: Path, axes: Collection[int]) -> _Bytes:
-    """The array in a file, gzipped or not. Raises UsageError when it holds none, or one of other axes."""
+    """The array in a file, gzipped or not. Raises UsageError unless its number of axes is one of `axes`."""
     with opened_regular(path) as file:
         packed = file.read(len(GZIP)) == GZIP
         file.seek(0)
@@ -114,9 +114,10 @@ def _read_idx_file(path: Path, axes: Collection[int]) -> _Bytes:
 
 
 def read_idx(file: BinaryIO, axes: Collection[int]) -> _Bytes:
-    """The array of an IDX file of bytes: its number of axes, its sizes, its numbers.
+    """The array in an IDX file of bytes, whose number of axes must be one of `axes`.
 
-    Raises ValueError unless the head says that, and as many bytes follow as the sizes say; never more are read.
+    Raises ValueError if the header is wrong, or is not followed by exactly the number of bytes that it promises; at
+    most one byte more is read.
     """
     try:
         sizes = _read_head(file, axes)
@@ -132,7 +133,7 @@ def read_idx(file: BinaryIO, axes: Collection[int]) -> _Bytes:
 
 
 def _read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
-    """The sizes that the head of an IDX file gives. Raises ValueError unless they can be those of images or labels."""
+    """The sizes in an IDX header. Raises ValueError if it is malformed, has other axes, or promises too many bytes."""
     magic = file.read(4)
     count = magic[3] if len(magic) == 4 else 0
     if magic[:2] == bytes(2) and magic[2:3] != bytes([_BYTES]) and magic[2] in _KINDS and count in axes:
@@ -171,7 +172,7 @@ class IdxPart(NamedTuple):
     pixels: _Bytes
     """n × channels × height × width."""
     labels: _Bytes
-    """n; they need not count from 0."""
+    """n; any numbers, not necessarily from 0 upwards."""
 
 
 def _read_labelled(files: _Labelled) -> IdxPart:
@@ -188,22 +189,22 @@ class Measured(NamedTuple):
     shape: tuple[int, int, int]
     images: tuple[int, int]
     classes: tuple[int, ...]
-    """The labels that occur in training, in their order."""
+    """The distinct training labels, in ascending order."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
-    """Another one for other labels to train on, by which images are held out."""
+    """A hash of the training labels, from which a hold-out is drawn."""
     digest: str
-    """Another one for any other image or label."""
+    """A hash of all images and labels."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The labels; none where they count from 0."""
+        """The labels as names; empty if they are 0, 1, 2, …."""
         return () if self.classes == tuple(range(len(self.classes))) else tuple(map(str, self.classes))
 
 
 def read_both(train_files: _Labelled, test_files: _Labelled) -> tuple[IdxPart, IdxPart]:
-    """The images to train on and to test on. Raises UsageError when they do not fit together."""
+    """The training and the test images. Raises UsageError if they differ in size or in classes."""
     train, test = _read_labelled(train_files), _read_labelled(test_files)
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         sizes = [shape_text(part.pixels.shape[1:]) for part in (train, test)]
@@ -214,7 +215,7 @@ def read_both(train_files: _Labelled, test_files: _Labelled) -> tuple[IdxPart, I
     unknown = np.setdiff1d(test.labels, train.labels)
     if len(unknown):
         raise UsageError(
-            f"`{test_files.labels}` has the label {unknown[0]}, which `{train_files.labels}` has not",
+            f"`{test_files.labels}` has the label {unknown[0]}, which `{train_files.labels}` lacks",
             "give labels that occur in training, too",
         )
     if len(np.unique(train.labels)) == 1:
@@ -223,7 +224,7 @@ def read_both(train_files: _Labelled, test_files: _Labelled) -> tuple[IdxPart, I
 
 
 def measure(name: str) -> Measured:
-    """Sizes, classes, mean and standard deviation; of files that have not changed only once. Raises UsageError."""
+    """Sizes, classes, mean and standard deviation, computed again only if a file has changed. Raises UsageError."""
     files = find_idx(name)
     found = [os.stat(path) for pair in files for path in pair if os.path.exists(path)]
     return measured(*files, tuple((each.st_mtime_ns, each.st_size) for each in found))
@@ -250,8 +251,8 @@ def measured(train_files: _Labelled, test_files: _Labelled, _ages: tuple[tuple[i
 
 
 def _mean_and_std(pixels: _Bytes) -> tuple[float, float]:
-    """Mean and standard deviation of some bytes; of equal ones the deviation is given as 1."""
-    # `bincount` makes 64-bit numbers of them: all at once would take eight times the memory.
+    """Mean and standard deviation, with 1 in place of a standard deviation of 0."""
+    # `bincount` converts to 64-bit integers: all images at once would take eight times the memory.
     groups = (pixels[at : at + _AT_ONCE] for at in range(0, len(pixels), _AT_ONCE))
     counts = sum((np.bincount(group.ravel(), minlength=256) for group in groups), np.zeros(256, np.int64))
     values = np.arange(256)

@@ -13,9 +13,9 @@ from cldfc.diagnostics import UsageError
 
 
 def load(dataset: DataSet, folder: Path) -> ImageFiles:
-    """The files of the class folders in `train` and `val`; classes are numbered by the order of their names.
+    """The files of the class folders in `train` and `val`; classes are numbered in the order of their names.
 
-    Raises UsageError when there are other classes than the data set has, or one is empty.
+    Raises UsageError if a folder is missing, the number of classes is wrong, or a class is empty.
     Source: O. Russakovsky et al., ImageNet large scale visual recognition challenge, 2015.
     """
     require(dataset, folder)

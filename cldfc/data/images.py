@@ -1,4 +1,4 @@
-"""Labelled images as tensors, read by the reader of their data set, whoever wrote that."""
+"""Labelled images from the reader of a data set, checked because the reader may come from a plugin."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class _Parts(Generic[T]):
-    """What is trained on, what is tested on, and what epochs are chosen by, if there is any."""
+    """The training, the test and, if there are any, the validation images."""
 
     train: T
     test: T
@@ -53,33 +53,36 @@ class _Parts(Generic[T]):
 
 
 class Split(_Parts[Images]):
-    """The images of a data set."""
+    """The images of a data set, in memory."""
 
     def to(self, device: torch.device) -> Split:
         return Split(*(images.to(device) for images in self))
 
 
 class ImageFiles(_Parts[Sequence[Sample]]):
-    """The files of the images of a data set: read, and cut to size, as they are needed."""
+    """The image files of a data set, read and resized as they are needed."""
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
-    """Pixels n × channels × height × width with mean 0 and standard deviation 1 in each channel, as float32."""
+    """Subtract the data set's mean from each channel, and divide by its standard deviation.
+
+    Shapes: n × channels × height × width, the result float32.
+    """
     return (pixels - of_channels(dataset.mean, pixels.device)) / of_channels(dataset.std, pixels.device)
 
 
-# A number that is brought to a CUDA device lets the program wait for all that the device has yet to do.
+# Cached because copying a number to a CUDA device waits for all work that the device has yet to do.
 @cache
 @torch.inference_mode(False)
 def of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A number for each channel, channels × 1 × 1, not to be changed."""
+    """One number per channel as a shared tensor, channels × 1 × 1, which must not be modified."""
     return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
-    """The images of a data set, by the function `load` of its reader.
+    """The images of a data set, from the function `load` of its reader.
 
-    Raises UsageError when they are not in the folder, or the reader cannot be used or gives something else.
+    Raises UsageError if they are not in the folder, the reader fails, or what it returns contradicts the entry.
     """
     try:
         reader: Any = import_module(dataset.reader)
@@ -126,10 +129,10 @@ def _broken_reader(dataset: DataSet, reason: str) -> UsageError:
 
 
 def trust_files(dataset: DataSet, folder: Path) -> DataSet:
-    """The data set that trusts the files that lie in its place, where they are not the published ones.
+    """The data set, accepting the files found in place of the published ones.
 
-    They are read once, by the same readers, and their images counted. Raises UsageError when they cannot be read, or
-    are those of another data set.
+    They are read once by the usual reader, and their images counted. Raises UsageError if they cannot be read, or
+    belong to another data set.
     """
     if not dataset.files:
         raise UsageError(f"`{dataset.name}` has no published files", "leave `--trust-files` out")
@@ -144,7 +147,7 @@ def trust_files(dataset: DataSet, folder: Path) -> DataSet:
 
 
 def _own_files(dataset: DataSet, found: Sequence[Copy]) -> list[Path]:
-    """The files of the first copy, or those of them that are not published; the same files may be of several forms."""
+    """The unpublished files of the first copy; none if they are a published copy in any form."""
     first = found[0]
     if any(_can_read(read_copy, dataset, copy) for copy in found if copy.paths == first.paths):
         return []
@@ -155,7 +158,7 @@ def _own_files(dataset: DataSet, found: Sequence[Copy]) -> list[Path]:
 
 
 def _can_read(read: Callable[..., object], *arguments: object) -> bool:
-    """Whether what is read is published, or trusted already."""
+    """Whether `read` accepts the files as published or already trusted."""
     try:
         read(*arguments)
     except UsageError:
@@ -164,7 +167,7 @@ def _can_read(read: Callable[..., object], *arguments: object) -> bool:
 
 
 def _own_checksum(path: Path, dataset: DataSet) -> str:
-    """The SHA-256 of a file. Raises UsageError when it is that of another data set."""
+    """The SHA-256 of a file. Raises UsageError if the file belongs to another data set."""
     data = read_bytes(path)
     known = known_as(data)
     if known and known[0] != dataset.name:

@@ -1,4 +1,4 @@
-"""Where the batches of a training come from: images in memory, or files that workers read as they are needed."""
+"""Loads batches, from images in memory or from files that worker processes read as needed."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from cldfc.stop import deaf, obey_parent
 
 _MOST_WORKERS = 16
 _FEW, _CHECKED_AT_ONCE = 1_000, 64
-"""So few images are checked in this process; and of more, so many at a time in another one."""
+"""Up to _FEW images are checked in this process; more by worker processes, _CHECKED_AT_ONCE at a time."""
 
 _LONGEST = 16
-"""An image that is longer than so many of its cuts is shortened first."""
+"""An image elongated by more than this factor, relative to the input, is cropped before it is resized."""
 
 PATIENCE = 300
-"""Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
+"""Seconds that a worker may take for a batch; without a limit, a dead worker would block training forever."""
 
 _TESTED, _TIMES = 2_000, 16
-"""Images of a test at a time on CUDA, and how many times as many as in training at most: no map is kept there."""
+"""Test batch on CUDA, and its limit as a multiple of the training batch: testing keeps no activations."""
 
 T = TypeVar("T")
 Made = TypeVar("Made")
 
 _Cut = Callable[[Image.Image], Tensor]
-"""Makes an image as large as the network's input; the result is channels × height × width, uint8."""
+"""Crops an image to the size of the network's input; the result is channels × height × width, uint8."""
 
 
 @cache
 def _transforms() -> Any:
-    """Those of torchvision, which carries no types, and takes 2 s to load."""
+    """torchvision's transforms, which have no type annotations and take 2 s to import."""
     return import_module("torchvision.transforms.v2")
 
 
@@ -65,7 +65,7 @@ class Stream:
     device: Device
     share: Share = WHOLE
     workers: int | None = None
-    """Processes that read; none for this one, without a number as many as there are processors."""
+    """Number of reading processes: 0 reads in this one, None chooses by the number of processors."""
 
     @property
     def steps(self) -> int:
@@ -98,7 +98,7 @@ class Stream:
 
     @cached_property
     def elsewhere(self) -> _Elsewhere[_Asked, _Read]:
-        """The processes that read, which live as long as this does."""
+        """The reading processes, kept for all epochs."""
         usual = max(1, min(usable_processors() // self.share.count, _MOST_WORKERS))
         most = max(len(samples) for samples in self.files) // (self.recipe.batch // self.share.count) + 1
         workers = min(usual if self.workers is None else self.workers, most)
@@ -109,9 +109,9 @@ class Stream:
         return _Elsewhere(reader, workers, self.device.kind == "cuda")
 
     def read(self, part: str, shown: Sequence[Sequence[int]], epoch: int = 0) -> Iterator[Images]:
-        """Batches of the files of a part by their numbers, on the device; one at a time is read of all parts.
+        """Batches of a part, given by image numbers, on the device; only one iterator may be in use at a time.
 
-        Raises UsageError when one cannot be read.
+        Raises UsageError if a file cannot be read.
         """
         if not shown:
             return
@@ -124,7 +124,7 @@ class Stream:
 
 
 class _Asked(NamedTuple):
-    """A batch that is asked for: images of a part by their numbers; 0 is the epoch of all tests."""
+    """A requested batch: images of a part by number. Tests have epoch 0."""
 
     part: str
     epoch: int
@@ -132,12 +132,12 @@ class _Asked(NamedTuple):
 
 
 _Read = tuple[Tensor, Tensor, dict[str, str]]
-"""Pixels and classes of a batch, and what is wrong with its files, by their paths; pixels are empty then."""
+"""Pixels, labels, and why files could not be read, by path; if any could not, pixels are empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads images and cuts them: a pure function of the seed and of what is asked for, in whichever process."""
+    """Reads and crops images: a pure function of the seed and the request, in any process."""
 
     samples: Mapping[str, Sequence[Sample]]
     cuts: Mapping[str, _Cut]
@@ -155,7 +155,7 @@ class _Reader:
             except UnreadableImage as error:
                 unreadable[path] = str(error)
                 continue
-            # The transforms draw from the generator of the process.
+            # The transforms draw from the global generator.
             with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
                 torch.manual_seed(_seed_of(self.seed, asked.epoch, number))  # pyright: ignore[reportUnknownMemberType]
                 pixels.append(cut(image))
@@ -164,23 +164,23 @@ class _Reader:
 
 
 def _seed_of(*numbers: int) -> int:
-    """A seed of 32 bits for the numbers; those of neighbours have nothing in common."""
+    """A 32-bit seed, hashed so that neighbouring numbers get unrelated seeds."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest()
     return int.from_bytes(digest)
 
 
 class _Elsewhere(Generic[T, Made]):
-    """Processes that make something of what they are given, in its order; without any, this one does it.
+    """Worker processes that apply a function to a sequence, in order; with 0 workers, this process does.
 
-    They begin with the first that is given, and end when nobody needs this any more.
+    They start with the first call, and end when this object is no longer referenced.
     """
 
     def __init__(self, make: Callable[[T], Made], workers: int, pinned: bool = False) -> None:
         self.order = _OrderGiven[T]()
-        # Its types know of no function that makes a batch of what is given.
+        # DataLoader's annotations do not allow for this use of `collate_fn`.
         any_loader: Any = DataLoader
         with warnings.catch_warnings():
-            # Who asks for more workers than processors is not to be asked why.
+            # torch warns about more workers than processors; the user may have asked for them.
             warnings.simplefilter("ignore", UserWarning)
             self.loader = any_loader(
                 _AsGiven(),
@@ -196,9 +196,9 @@ class _Elsewhere(Generic[T, Made]):
             )
 
     def __call__(self, given: Sequence[T]) -> Iterator[Made]:
-        """What is made of each that is given; of those given before nothing comes any more.
+        """The result for each element; the iterator of an earlier call must not be used any more.
 
-        Raises UsageError when a process dies.
+        Raises UsageError if a process dies.
         """
         self.order.given = given
         try:
@@ -210,12 +210,12 @@ class _Elsewhere(Generic[T, Made]):
                 yield next(iterator)
         except RuntimeError as error:
             raise UsageError(
-                f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
+                f"a process that reads images has failed: {error}", "if memory ran out, use a smaller `--batch`"
             ) from error
 
 
 class _AsGiven:
-    """Stands for a data set whose elements are what is asked for."""
+    """The data set of a DataLoader: maps each request to itself."""
 
     def __getitem__(self, given: T) -> T:
         return given
@@ -223,7 +223,7 @@ class _AsGiven:
 
 @dataclass
 class _OrderGiven(Generic[T]):
-    """Stands for the order of a data set: what was given last."""
+    """The sampler of a DataLoader: the latest sequence given."""
 
     given: Sequence[T] = ()
 
@@ -236,7 +236,7 @@ def _obey(_worker: int) -> None:
 
 
 def _why_unreadable_each(paths: Sequence[str]) -> list[str]:
-    """Why files cannot be decoded; nothing for those that can."""
+    """For each file why it cannot be decoded, or an empty string."""
     reasons: list[str] = []
     for path in paths:
         try:
@@ -248,7 +248,7 @@ def _why_unreadable_each(paths: Sequence[str]) -> list[str]:
 
 
 def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
-    """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
+    """The files that cannot be decoded, and why; reports progress to `say` if this takes more than a moment."""
     workers = min(usable_processors(), _MOST_WORKERS) if len(paths) > _FEW else 0
     parts = [paths[at : at + _CHECKED_AT_ONCE] for at in range(0, len(paths), _CHECKED_AT_ONCE)]
     found: list[str] = []
@@ -280,7 +280,7 @@ class _CentreCut:
         image = _middle_of_long(image, self.height, self.width)
         width, height = image.size
         high, wide = self.height * 8 // 7, self.width * 8 // 7
-        # The other side is rounded down as by torchvision, and is never too short.
+        # The other side is rounded down, as in torchvision, and is never shorter than the crop.
         scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
         functional = _transforms().functional
         large = functional.resize(image, scaled, antialias=True)
@@ -288,7 +288,7 @@ class _CentreCut:
 
 
 def _middle_of_long(image: Image.Image, height: int, width: int) -> Image.Image:
-    """The middle of an image that is very much longer than it will be cut: all of it, scaled, would fill the memory."""
+    """The image, or only its middle if it is so elongated that scaling all of it would fill the memory."""
     long, high = _LONGEST * image.height * width // height, _LONGEST * image.width * height // width
     if image.width <= long and image.height <= high:
         return image
@@ -298,10 +298,10 @@ def _middle_of_long(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def random_cut(dataset: DataSet, recipe: Recipe) -> _Cut:
-    """A part of 8 % to all of the area, scaled to the size of the network's input, mirrored half of the time.
+    """A random crop of 8 % to all of the area, resized to the network's input; `flip` mirrors half of the crops.
 
-    Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
-    input are shifted and mirrored, as if they lay in memory.
+    Its aspect ratio is that of the input, stretched by 4:3 at most. Images of class folders that have exactly the
+    size of the input are shifted and mirrored instead, like images in memory.
     """
     v2 = _transforms()
     height, width = dataset.shape[1:]
@@ -317,44 +317,44 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> _Cut:
 
 
 def centre_cut(dataset: DataSet) -> _Cut:
-    """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
+    """The centre crop of an image; images of class folders that have exactly the size of the input are left whole."""
     height, width = dataset.shape[1:]
-    # Loads torchvision here, not in each worker.
+    # Imports torchvision here, not in each worker.
     whole, cut = _transforms().PILToTensor(), _CentreCut(height, width)
     return _BySize((width, height), whole, cut) if dataset.reader == CLASS_FOLDERS else cut
 
 
 class Loader(Protocol):
-    """Gives batches of pixels in stored units, or a process's share of them, on the device where the network is."""
+    """Batches of pixels in stored units, or a process's share of them, on the network's device."""
 
     @property
     def steps(self) -> int:
-        """Number of training batches in an epoch, which all processes see together."""
+        """Number of training batches in an epoch; every process has a share of each."""
         ...
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
+        """The shuffled, augmented batches of an epoch, counted from 1, starting at step `first`, counted from 0.
 
-        The same at each call, whatever else has been drawn.
+        Every call returns the same batches, whatever else has been drawn at random.
         """
         ...
 
     def hold(self) -> Held:
-        """The same batches, to be taken step by step out of tensors that stay where they are."""
+        """The same batches, taken step by step from tensors at fixed addresses."""
         ...
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The parts that a network is tested on: the test images, and those for validation if there are any."""
+        """What a network is tested on: the validation images, if there are any, and the test images."""
         ...
 
     @property
     def tested(self) -> int:
-        """Number of images in a batch of a test, of all processes together."""
+        """Number of images in a test batch, over all processes."""
         ...
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
-        """All images of a part, of the share, as they are and in their order; no batch is empty."""
+        """This process's share of a part, unaugmented and in order; no batch is empty."""
         ...
 
 
@@ -400,10 +400,9 @@ def open_loader(
     share: Share = WHOLE,
     workers: int | None = None,
 ) -> Loader:
-    """A share of the batches of a data set, whose files `workers` processes read where they do not lie in memory.
+    """A process's share of the batches of a data set; `workers` processes read images that are not in memory.
 
-    Raises UsageError when its files are not all there, or are not what they should be, or no image of each class can
-    be kept for validation.
+    Raises UsageError if files are missing or wrong, or a class has too few images for the hold-out.
     """
     found = used_for_training(load_images(dataset, folder), dataset, recipe)
     if recipe.holdout:

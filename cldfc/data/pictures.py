@@ -1,4 +1,4 @@
-"""Opens image files as grey or coloured pictures: the one place where a file from elsewhere meets Pillow."""
+"""Opens image files as grey or RGB pictures: the only place where Pillow reads untrusted files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cldfc.diagnostics import UsageError
 MODES = {1: "L", 3: "RGB"}
 
 _FORMATS = "PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF"
-"""What is read. Pillow knows more formats, and starts other programs for some of them."""
+"""Accepted formats. Pillow knows more, and runs external programs for some of them."""
 
 _DEEP = ("I", "F")
-"""Pillow's names for more than 8 bits in a channel start so; it would cut them off at 255."""
+"""First letters of Pillow's modes with more than 8 bits per channel; conversion would clip them at 255."""
 
 MOST_PIXELS = 100_000_000
 """A larger image is not decoded: a file of a few bytes can claim any size."""
@@ -28,38 +28,38 @@ MOST_PIXELS = 100_000_000
 _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
 
 _NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
-"""Without it the opening of a pipe waits for somebody who writes."""
+"""Without it, opening a pipe waits for a writer."""
 
 _NAMED = 5
-"""Of more files that cannot be read the others are counted."""
+"""Number of unreadable files that an error names; the others are counted."""
 
 # What Pillow logs would otherwise reach the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class UnreadableImage(Exception):
-    """A file that is not an image, or one that cannot be read; says why."""
+    """A file is not an image, or cannot be read; the message says why."""
 
 
 def open_picture(path: str, channels: int) -> Image.Image:
-    """The image in a file, upright, grey or in colours as the network wants it; of several, the first.
+    """The first image in a file, upright, and grey or RGB for 1 or 3 channels.
 
-    What is transparent becomes white. Raises UnreadableImage.
+    Transparent pixels become white. Raises UnreadableImage.
     """
     with _opened_image(path) as (_, image):
         return as_picture(image, channels)
 
 
 def as_picture(image: Image.Image, channels: int) -> Image.Image:
-    """An image, upright, grey or in colours; what is transparent becomes white. Raises UnreadableImage."""
+    """The image, upright, grey or RGB; transparent pixels become white. Raises UnreadableImage."""
     _check_head(image)
     return _on_white(_upright(image)).convert(MODES[channels])
 
 
 def has_size(path: str, size: tuple[int, int]) -> bool:
-    """Whether an upright image has this width and height. Raises UnreadableImage.
+    """Whether an image has this width and height once it is upright. Raises UnreadableImage.
 
-    A file that is whole at its end is decoded only where its head does not settle that.
+    The image is decoded only if its file may be truncated, or its header does not settle the question.
     """
     with _opened_image(path) as (file, image):
         if not _is_whole(file, image):
@@ -71,7 +71,7 @@ def has_size(path: str, size: tuple[int, int]) -> bool:
 
 @contextmanager
 def _opened_image(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
-    """A file and its image, of which only the head has been read. Raises UnreadableImage, in the block, too."""
+    """A file and its image, of which only the header has been read. Raises UnreadableImage, also from the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -83,7 +83,7 @@ def _opened_image(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
                     yield file, image
         except UnreadableImage:
             raise
-        # Pillow's readers raise whatever they run into in a damaged file.
+        # On a damaged file Pillow may raise any exception.
         except Exception as error:
             raise UnreadableImage(_why_unreadable(error)) from error
 
@@ -91,7 +91,7 @@ def _opened_image(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
 def _check_head(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MOST_PIXELS:
-        raise UnreadableImage(f"it has {width:,} × {height:,} pixels, and {MOST_PIXELS:,} is the most that is read")
+        raise UnreadableImage(f"it has {width:,} × {height:,} pixels, and the limit is {MOST_PIXELS:,}")
     if image.mode.startswith(_DEEP):
         raise UnreadableImage("it has more than 8 bits in a channel")
 
@@ -100,7 +100,7 @@ def _why_unreadable(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is not an image, or in a format other than {', '.join(_FORMATS[:-1])} and {_FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):
-        return f"it claims to have more pixels than {MOST_PIXELS:,}, the most that is read"
+        return f"it claims to have more pixels than {MOST_PIXELS:,}, the limit"
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
     said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -108,7 +108,7 @@ def _why_unreadable(error: Exception) -> str:
 
 
 def _is_whole(file: BinaryIO, image: Image.Image) -> bool:
-    """Whether a file ends as one of its format does; of a format without an end of its own that is not known."""
+    """Whether a file ends with the end marker of its format; False for formats without one."""
     end = _ENDS.get(image.format or "")
     if end is None:
         return False
@@ -122,14 +122,14 @@ def _is_whole(file: BinaryIO, image: Image.Image) -> bool:
 
 def _upright(image: Image.Image) -> Image.Image:
     upright = image.copy()
-    # A damaged note on the orientation does not make the image unreadable.
+    # Damaged EXIF data does not make the image unreadable.
     with suppress(Exception):
         ImageOps.exif_transpose(upright, in_place=True)
     return upright
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """The image with white behind what is transparent. Raises UnreadableImage where nothing is seen on it."""
+    """The image on a white background. Raises UnreadableImage if it would be all white."""
     if not image.has_transparency_data:
         return image
     ink = image.convert("RGBA")
@@ -137,13 +137,13 @@ def _on_white(image: Image.Image) -> Image.Image:
     low, high = ink.getchannel("A").getextrema()
     if low != high and all(band == (255, 255) for band in seen.getextrema()):
         raise UnreadableImage(
-            "it is white on a transparent ground: nothing of it is left on white, which is put behind it"
+            "it is white on a transparent background, and would vanish: transparent pixels become white"
         )
     return seen
 
 
 def cannot_read(reasons: Mapping[str, str], help: str) -> UsageError:
-    """The error for image files that cannot be read, by their paths: the first few are named, the others counted."""
+    """The error for unreadable image files, given as path → reason; names the first few and counts the others."""
     named = [f"`{path}`: {reason}" for path, reason in reasons.items()]
     if len(named) == 1:
         return UsageError(f"cannot read the image {named[0]}", help)

@@ -1,7 +1,7 @@
-"""The files of the data sets as they are published: addresses, lengths, checksums, and what they hold.
+"""The published files of the data sets: addresses, sizes, checksums and members.
 
-Sources: addresses are those of torchvision, and of A. Krizhevsky's page; lengths and SHA-256 are those of the files
-themselves, or what TensorFlow Datasets publishes; checksums of what CIFAR's archives hold, torchvision's and ankane's.
+Sources: torchvision and A. Krizhevsky's page for addresses; the files themselves or TensorFlow Datasets for sizes and
+SHA-256; torchvision and ankane for the checksums of the members of CIFAR's archives.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from pydantic import BaseModel
 
 
 class ArchiveMember(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """A file that a published one holds."""
+    """A file inside a published one."""
 
     name: str
     """Its name, without folders."""
 
     checksum: str | None = None
-    """The MD5 of its bytes as 32 hexadecimal digits, or their SHA-256 as 64, where one is known."""
+    """Its MD5 (32 hexadecimal digits) or SHA-256 (64), if known."""
 
     size: int | None = None
-    """Its length in bytes, where it is known."""
+    """Its size in bytes, if known."""
 
 
 class DataFile(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
-    """A file of a data set, as it is published."""
+    """A published file of a data set."""
 
     name: str
-    """Its name; or its place in each of the folders."""
+    """Its name, or its path within each of `folders`."""
 
     url: str
-    """Where it is published."""
+    """The address it is published at."""
 
     size: int
-    """Its length in bytes."""
+    """Its size in bytes."""
 
     sha256: str
-    """The SHA-256 of its bytes, as 64 hexadecimal digits."""
+    """Its SHA-256, as 64 hexadecimal digits."""
 
     folders: tuple[str, ...] = (".",)
-    """Where it is looked for, in the data folder or by an absolute path; a download puts it into the first."""
+    """Folders to look in, relative to the data folder or absolute; a download goes into the first."""
 
     parts: tuple[ArchiveMember, ...] = ()
-    """What is read of it, if it is packed."""
+    """The members that are read, if it is packed."""
 
     unpacked: tuple[str, ...] = ()
-    """Folders in which its parts are looked for as well, as they lie there once it has been unpacked."""
+    """Folders to look in for members that have been unpacked."""
 
     forms: tuple[DataFile, ...] = ()
-    """The same images in other files, which are as good."""
+    """Other published files with the same images, which are accepted, too."""
 
     @property
     def place(self) -> str:
-        """Where in the data folder a download puts it."""
+        """The path of a download within the data folder."""
         return str(PurePosixPath(self.folders[0], self.name))
 
 
@@ -64,7 +64,7 @@ _IDX_SIZES = {
     "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
     "t10k-labels-idx1-ubyte": 8 + 10_000,
 }
-"""MNIST and its relatives: a head, then a byte for each pixel or label."""
+"""MNIST and its relatives: a header, then one byte for each pixel or label."""
 
 
 def _idx_files(
@@ -74,9 +74,10 @@ def _idx_files(
     checksums: Sequence[str | None],
     unpacked: tuple[str, ...] = (),
 ) -> tuple[DataFile, ...]:
-    """The four files of a relative of MNIST: lengths and SHA-256 of the packed ones, checksums of what they hold.
+    """The four files of MNIST or a relative, in the order of _IDX_SIZES.
 
-    `unpacked` has the folders in which what they hold is looked for, where these are not the same.
+    `packed` has size and SHA-256 of each gzipped file, `checksums` those of their contents. `unpacked` are the folders
+    of the unpacked files, if they are not `folders`.
     """
     return tuple(
         DataFile(
@@ -109,7 +110,7 @@ MNIST_FILES = _idx_files(
     ),
 )
 
-# Debian has packed the same bytes anew, so that the checksums of what is in its files are the published ones.
+# Debian has repacked the same bytes, so only the checksums of the contents agree with the published ones.
 FASHION_MNIST_FILES = _idx_files(
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     (
@@ -130,7 +131,7 @@ FASHION_MNIST_FILES = _idx_files(
     ),
 )
 
-# Nobody publishes checksums of what is in these: unpacked, they are known by the name of their folder alone.
+# No checksums of the contents are published: unpacked files are recognised by their folder and their size.
 KMNIST_FILES = _idx_files(
     "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
     ("KMNIST/raw", "raw", "KMNIST", "kmnist", "."),
@@ -163,7 +164,7 @@ def _cifar_archive(
     parts: dict[str, str],
     forms: tuple[DataFile, ...] = (),
 ) -> DataFile:
-    """An archive of CIFAR, whose parts lie in the folder `inner`; the data folder may be that one itself."""
+    """An archive of CIFAR with its members in the folder `inner`, which may be the data folder itself."""
     return DataFile(
         name=name,
         url=f"https://www.cs.toronto.edu/~kriz/{name}",

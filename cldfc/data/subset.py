@@ -1,4 +1,4 @@
-"""Which of the training images are used, where a recipe asks for fewer than there are."""
+"""Selects training images if a recipe asks for fewer than there are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cldfc.recipe import Recipe
 
 
 def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
-    """The images of a data set, of those to train on only as many as the recipe uses.
+    """The images of a data set, with only as many training images as the recipe uses.
 
-    Raises UsageError when there are fewer, or more classes.
+    Raises UsageError if there are fewer of them, or more classes.
     """
     if recipe.images is None:
         return found
@@ -27,10 +27,10 @@ def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recip
 
 
 def draw_stratified(labels: Tensor, count: int) -> Tensor:
-    """The numbers of `count` images in ascending order: of each class its share, to within one image.
+    """The numbers of `count` images in ascending order; each class has its share, to within one image.
 
-    Three of `a a a a b b` are two `a` and a `b`. The same at each call; of two draws the smaller one is part of the
-    larger one. Shapes: `labels` n, result `count`.
+    Three of `a a a a b b` are two `a` and one `b`. Every call gives the same result, and a smaller draw is a subset of
+    a larger one. Shapes: `labels` n, result `count`.
     """
     order = torch.randperm(len(labels), generator=Generator().manual_seed(0))
     shuffled = labels[order]
@@ -38,6 +38,6 @@ def draw_stratified(labels: Tensor, count: int) -> Tensor:
     by_class = shuffled.argsort(stable=True)
     rank = torch.empty_like(by_class)
     rank[by_class] = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[shuffled[by_class]]
-    # The middle of each image's place in its class, from 0 to 1.
+    # The relative position of each image within its class, between 0 and 1.
     place = (rank + 0.5) / sizes[shuffled]
     return order[place.argsort(stable=True)[:count]].sort().values

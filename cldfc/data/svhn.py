@@ -1,4 +1,4 @@
-"""SVHN, house numbers cropped to digits: files of MATLAB."""
+"""SVHN, house numbers cropped to digits, in MATLAB files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ZERO = 10
 def load(dataset: DataSet, folder: Path) -> Split:
     """The images, pixels from 0 to 255.
 
-    Raises UsageError when a file is missing, or is neither published nor trusted.
+    Raises UsageError if a file is missing or damaged, or is neither published nor trusted.
     Source: Y. Netzer et al., Reading digits in natural images with unsupervised feature learning, 2011.
     """
     require(dataset, folder)
@@ -32,8 +32,8 @@ def load(dataset: DataSet, folder: Path) -> Split:
 
 
 def _read_matlab(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels as n × 3 × 32 × 32, and the digits. Raises ValueError when a file holds something else."""
-    # scikit-learn brings scipy, which carries no types.
+    """Pixels, n × 3 × 32 × 32, and digits, n. Raises ValueError if the file holds anything else."""
+    # scipy, a dependency of scikit-learn, has no type annotations.
     matlab: Any = import_module("scipy.io")
     try:
         shapes = {name: shape for name, shape, _ in matlab.whosmat(io.BytesIO(data))}

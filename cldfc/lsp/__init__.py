@@ -1,1 +1,1 @@
-"""The language server: what an editor asks about a spec, one file for each kind of question."""
+"""The language server, with one file for each kind of request."""

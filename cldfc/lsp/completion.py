@@ -1,4 +1,4 @@
-"""What may be written at a place: names in scope, operators, words of the language, letters by their LaTeX names."""
+"""Completion: names in scope, operators, keywords, and letters by their LaTeX commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _INDICES = (Kind.INDEX, Kind.NUMBER)
 
 
 def completions(document: Document, offset: int, spelling: Spelling, encoding: str) -> list[types.CompletionItem]:
-    """What may stand at an offset; the editor chooses by what has been typed of it."""
+    """All items that may stand at an offset; the editor filters them by what has been typed."""
     text = document.current.source.text
     line = text[text.rfind("\n", 0, offset) + 1 : offset]
     found = _TYPED.search(line)
@@ -42,7 +42,7 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
     written = Positions(text, encoding).range(offset - len(typed), offset)
     items = list(_suggestions(document, before, typed, spelling))
     for item in items:
-        # In place of what has been typed, which may be the ASCII name of a letter.
+        # Replaces what has been typed, which may be the ASCII name of a letter.
         new = item.insert_text or item.label
         item.text_edit = types.TextEdit(written, new)
         item.filter_text = item.filter_text or (ascii_name(new) if typed.isascii() else new)
@@ -66,7 +66,7 @@ def _suggestions(document: Document, before: str, typed: str, spelling: Spelling
 
 
 def _operands(before: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
-    """What the operator that a line defines is applied to: u and f in `let S@ℓ(u, f) = …`."""
+    """The operands of the operator that a line defines: u and f in `let S@ℓ(u, f) = …`."""
     head = _OPERANDS.match(before)
     for written in head[1].split(",") if head else ():
         name = spell_name(canonical_name(written.strip()), spelling)

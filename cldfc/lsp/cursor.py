@@ -1,4 +1,4 @@
-"""What stands at a place of a text, which may be wrong elsewhere, and where that is declared."""
+"""The token at the cursor, in a text that may have errors elsewhere, and its definition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUIET = ("space", "comment", "noise", "wrong")
 
 @dataclass(frozen=True, slots=True)
 class CursorPlace:
-    """A token, the name that it is or has at the place, and how many indices stand behind it."""
+    """The token at the cursor, the name there, if any, and the number of indices in the tag that follows."""
 
     token: Token
     name: str = ""
@@ -36,7 +36,7 @@ class CursorPlace:
 
 
 def place_at(text: str, offset: int) -> CursorPlace | None:
-    """What stands at an offset; just behind a word it is that word, unless another one starts there."""
+    """The token at an offset; right after a word, that word, unless another one starts there."""
     tokens = list(tokens_of(text))
     marks = [token for token in tokens if is_adjoint(token) and token.start <= offset < token.end]
     if marks:
@@ -51,7 +51,7 @@ def place_at(text: str, offset: int) -> CursorPlace | None:
 
 
 def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | None:
-    """A token with the name that it says at an offset; None in a tag where there is no name."""
+    """A token with the name at an offset; None at an offset in a tag where there is no name."""
     if token.kind == "tag":
         names = [n for n in _NAMES.finditer(token.text) if n.start() <= offset - token.start <= n.end()]
         return CursorPlace(token, canonical_name(names[-1][0])) if names else None
@@ -67,7 +67,7 @@ def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace |
 def local_name(
     spec: tree.Tree, source: Source, offset: int, name: str
 ) -> tree.Reduction | tree.Fix | tree.Clause | tree.Let | None:
-    """What binds a name at an offset: the innermost reduction, `fix` or `solve` around it, a `for`, or operands."""
+    """What binds a name at an offset: the innermost reduction, `fix` or `solve` around it, a `for`, or a `let`."""
     found: tree.Reduction | tree.Fix | tree.Clause | tree.Let | None = None
     stack: list[object] = [s for s in spec.statements if s.span.source is source and _is_at(s.span, offset)]
     while stack:
@@ -81,12 +81,12 @@ def local_name(
 
 
 def _is_at(span: Span, offset: int) -> bool:
-    """Whether a stretch touches an offset."""
+    """Whether an offset is inside a span or at its end."""
     return span.start <= offset <= span.end
 
 
 def definitions(document: Document, offset: int, uri: str, encoding: str) -> list[types.Location]:
-    """The places that introduce what stands at an offset; of a value, all its equations."""
+    """Where the symbol at an offset is defined: for a value, all its equations; for a file name, the file."""
     source = document.current.source
     place = place_at(source.text, offset)
     if place is None:
@@ -112,7 +112,7 @@ def _spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]
 
 
 def _declared_at(names: Names, name: str) -> list[Span]:
-    """The declaration of a name, or its equations, whatever their number of indices."""
+    """The declaration of a name, or its equations with any number of indices."""
     if name in names.outputs and not names.arities(name):
         return [names.outputs[name].name_span]
     if name in names.members:

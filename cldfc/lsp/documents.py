@@ -1,4 +1,4 @@
-"""The open documents, what is wrong with them, and places in them as the protocol says it."""
+"""The open documents, their diagnostics, and positions in them as the protocol counts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS: Mapping[str, Callable[[str], int]] = {
     PositionEncodingKind.Utf16: lambda text: len(text.encode("utf-16-le")) // 2,
     PositionEncodingKind.Utf32: len,
 }
-"""How long a text is in the units of each encoding."""
+"""The length of a text in the code units of each encoding."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Positions:
         return Range(self.position(start), self.position(end))
 
     def offset(self, position: Position) -> int:
-        """The offset of a position; of one that lies behind its line or behind the text, the nearest."""
+        """The offset of a position; the end of the line or of the text for a position beyond it."""
         if position.line >= len(self.starts):
             return len(self.text)
         start, left = self.starts[position.line], position.character
@@ -59,7 +59,7 @@ class Positions:
 
 @dataclass
 class Document:
-    """An open document: what becomes of its text, and of the last one without errors."""
+    """An open document: the compilation of its current text, and of the last text without errors."""
 
     current: Compilation
     good: Compilation | None = None
@@ -69,7 +69,7 @@ class Document:
         return self.good or self.current
 
     def names(self, name: str) -> Names:
-        """What names stand for, by the text that knows this one, if any does."""
+        """The names of the current text if it has this one, otherwise of the last text without errors."""
         knows = name in self.current.names.declared or self.current.names.arities(name)
         return self.current.names if knows else self.known.names
 
@@ -79,7 +79,7 @@ class Documents:
     open: dict[str, Document] = field(default_factory=dict[str, Document])
 
     def read(self, uri: str, source: Source, is_stale: bool = False) -> Document:
-        """The document with this text; compiled anew when that has changed, or what it extends (`is_stale`)."""
+        """The document with this text, recompiled if the text or a file it extends (`is_stale`) has changed."""
         before = self.open.get(uri)
         if before is not None and before.current.source == source and not is_stale:
             return before
@@ -92,9 +92,9 @@ _SEVERITIES = {"error": types.DiagnosticSeverity.Error, "remark": types.Diagnost
 
 
 def lsp_diagnostics(network: Compilation, uri: str, encoding: str) -> list[types.Diagnostic]:
-    """The errors of a document, or the remarks on it, each with its code, its help and all places that it speaks of.
+    """The errors in a document, or the remarks on it, each with its code, its help and related locations.
 
-    What is to be said of a file that the document extends stands at the `extend`.
+    Diagnostics of a file that the document extends are shown at the `extend`.
     """
     return [_lsp_diagnostic(found, network.source, uri, encoding) for found in network.diagnostics]
 
@@ -121,6 +121,6 @@ def _lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) 
 
 
 def location(span: Span, source: Source, uri: str, encoding: str) -> types.Location:
-    """A place in the document, or in a file that it extends."""
+    """The location of a span in the document, or in a file that it extends."""
     target = uri if span.source.name == source.name else Path(os.path.abspath(span.source.name)).as_uri()
     return types.Location(target, Positions(span.source.text, encoding).range(span.start, span.end))

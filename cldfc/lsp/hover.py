@@ -1,4 +1,4 @@
-"""What a symbol means: its declaration and equations, its shapes, its parameters, what it costs."""
+"""Hover: the declaration and equations of a symbol, its shapes, parameters and cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MOST_ROWS = 12
 
 
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table; of a long one the first and the last rows."""
+    """The lines of a Markdown table; a long one has only its first rows and the last one."""
     middle = [["⋯"] * len(heads)]
     shown = rows if len(rows) <= MOST_ROWS else [*rows[: MOST_ROWS - 2], *middle, rows[-1]]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *shown)]
@@ -50,7 +50,7 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 
 def _from_to(parts: Sequence[str]) -> str:
-    """`r@1,0 … r@1,2`; a single one as it is."""
+    """`r@1,0 … r@1,2`; a single name alone."""
     return parts[0] if len(parts) == 1 else f"{parts[0]} … {parts[-1]}"
 
 
@@ -58,9 +58,9 @@ def _from_to(parts: Sequence[str]) -> str:
 
 
 def family_figures(network: Compilation, family: Family) -> list[str]:
-    """The shapes of a family's values level by level, and what its equations cost as they are written.
+    """The shapes and costs of a family's values, level by level and as written, and the parameters of its equations.
 
-    Nothing for a family that the network, which may be older than the text, does not have.
+    Empty for a family that the network, which may be older than the text, does not have.
     """
     templates = {id(t.statement): t for t in network.written.program.templates if not t.is_inner}
     if family not in {(template.family, len(template.left)) for template in templates.values()}:
@@ -69,7 +69,7 @@ def family_figures(network: Compilation, family: Family) -> list[str]:
     for number, instance in enumerate(network.written.instances):
         template = templates[id(instance.template.statement)]
         if (template.family, len(template.left)) == family:
-            # A term of a reduction counts to the level of the value that it is for.
+            # A term of a reduction counts towards the level of the value that it is part of.
             level = template.left[template.level].value(instance.binding) if template.left else 0
             levels.setdefault(level, []).append(number)
     if not levels:
@@ -123,7 +123,7 @@ def _parameter_figures(network: Compilation, name: str) -> list[str]:
 
 
 def _kernel_sizes(stored: Stored) -> str:
-    """`3×3, 64 → 128, 2 groups`; a scalar's start."""
+    """`3×3, 64 → 128, groups 2`; for a scalar its initial value."""
     sizes = stored.sizes
     if "init" in sizes:
         return f"starts from {sizes['init']:g}"
@@ -153,40 +153,40 @@ def _input_in_words(family: InputFamily) -> str:
 
 
 _INSIDE = {
-    "number": "says that an input or output is a number for each image: `input t : 1 number`",
-    "numbers": "says that an input or output is a vector of numbers, no scores of classes: `output y : 3 numbers`",
+    "number": "declares an input or output that is one number per image: `input t : 1 number`",
+    "numbers": "declares an input or output that is a vector of numbers, not class scores: `output y : 3 numbers`",
     "for": "gives the range of an index: `for i = 1..ν`",
-    "groups": "divides the channels of a kernel: `groups 4`",
-    "dilation": "spaces out the numbers of a kernel: `dilation 2`",
-    "padding": "says how much stands around a map where a kernel reaches beyond it: `padding 2`, `padding 2,0`",
-    "valid": "is no padding: a kernel stays inside the map",
-    "same": "is the padding (k-1)/2 · dilation, which kernels have without a word",
+    "groups": "divides the channels of a kernel into groups: `groups 4`",
+    "dilation": "spaces out the entries of a kernel: `dilation 2`",
+    "padding": "sets how many pixels are added around a map: `padding 2`, `padding 2,0`",
+    "valid": "means no padding: a kernel stays inside the map",
+    "same": "means a padding of (k-1)/2 · dilation, the default of kernels",
     "circular": "pads a map with its opposite side",
-    "reflect": "pads a map with its mirror image, without the outermost numbers",
-    "replicate": "pads a map with its outermost numbers",
-    "each": "has a kernel for each channel by itself, in place of channels",
-    "shared": "after `each`: one kernel for all channels, which stays one while training",
-    "zero_sum": "keeps the sum of a kernel's numbers, for each pair of channels, at 0 while training",
-    "symmetric": "keeps a kernel its own adjoint while training: ⟨A * x, y⟩ = ⟨x, A * y⟩",
-    "unit_norm": "keeps the norm of the numbers that lead to each output channel at 1 while training",
-    "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`; "
-    "in `fix`, the value from which it iterates",
-    "bias": "adds a number to each channel that a kernel gives",
-    "tol": "ends `fix` or `solve`, once the relative change or residual is at most so large in every image: `tol 1e-4`",
-    "steps": "ends `fix` or `solve` after so many iterations: `steps 50`",
-    "memory": "is how many values before the last Anderson's rule combines in `fix`: `memory 5`; 0 is plain iteration",
+    "reflect": "pads a map with its mirror image, without repeating the outermost pixels",
+    "replicate": "pads a map by repeating its outermost pixels",
+    "each": "in place of the number of channels: each channel has a kernel of its own (depthwise convolution)",
+    "shared": "after `each`: all channels share one kernel, also in training",
+    "zero_sum": "keeps the sum of a kernel's entries, for each pair of channels, at 0 in training",
+    "symmetric": "keeps a kernel equal to its adjoint in training: ⟨A * x, y⟩ = ⟨x, A * y⟩",
+    "unit_norm": "keeps the norm of the entries that lead to each output channel at 1 in training",
+    "start": "sets the initial kernel: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`; "
+    "in `fix`, the initial value of the iteration",
+    "bias": "adds a number to each output channel of a kernel",
+    "tol": "stops `fix` or `solve` once the relative change or residual of every image is at most this: `tol 1e-4`",
+    "steps": "stops `fix` or `solve` after this many iterations: `steps 50`",
+    "memory": "is how many earlier values Anderson acceleration combines in `fix`: `memory 5`; 0 is plain iteration",
     "relax": "is the factor ω of `solve`, which iterates u + ω (f - A u): `relax 0.5`",
-    "backward": "says the gradient of `fix`: `implicit`, that of the fixed point, or `onestep`, that of the last step",
-    "by": "says how far it is from one value of an index to the next, `1..9 by 2`, `J..1 by -1`; in `solve`, what "
-    "solves the equation: `by iteration`, or `by cg`, conjugate gradients",
+    "backward": "selects the gradient of `fix`: `implicit`, at the fixed point, or `onestep`, through the last step",
+    "by": "is the step from one value of an index to the next, `1..9 by 2`, `J..1 by -1`; in `solve`, the method: "
+    "`by iteration`, or `by cg`, conjugate gradients",
     "fixed": "makes a scalar or the numbers of a kernel constant: they are not trained",
 }
 
 
 def hover_text(document: Document, offset: int) -> str | None:
-    """What stands at an offset, in Markdown; None where there is nothing to say.
+    """The hover text at an offset, in Markdown; None if there is nothing to say.
 
-    While the document is broken, the figures are those of the last network without errors.
+    While the document has errors, figures are those of the last text without any.
     """
     place = place_at(document.current.source.text, offset)
     if place is None:
@@ -222,10 +222,10 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
     names = document.names(place.name)
     local = local_name(document.current.tree, document.current.source, offset, place.name)
     if isinstance(local, tree.Fix) and not (place.indices or place.is_index):
-        return [*_code(local.span.text), f"what `{local.word}` looks for"]
+        return [*_code(local.span.text), f"the unknown of `{local.word}`"]
     if isinstance(local, tree.Let):
         if not (place.indices or place.is_index):
-            return [*_code(format_statement(local)), "an operand: what the operator is applied to"]
+            return [*_code(format_statement(local)), "an operand of the operator"]
     elif local is not None and not isinstance(local, tree.Fix):
         return [*_code(local.span.text), "an index"]
     if place.name == "max_with" and place.name not in names.declared:
@@ -278,7 +278,7 @@ def _declaration_in_words(
     document: Document,
     network: Compilation | None,
 ) -> list[str]:
-    """What a declaration comes to in the network."""
+    """The meaning of a declaration in the network: sizes of parameters, linearity, values of a constant or index."""
     program = None if network is None else network.program
     match statement:
         case tree.KernelStatement(symbol) | tree.Scalar(symbol, is_fixed=False):

@@ -1,4 +1,4 @@
-"""`cldfc lsp`: answers an editor over standard input and output."""
+"""`cldfc lsp`: a language server on standard input and output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cldfc.syntax.format import Spelling
 
 
 def _formatting(source: Source, spelling: Spelling, encoding: str) -> list[types.TextEdit]:
-    """The edits that format a document; none for one with syntax errors, which are reported anyway."""
+    """The edits that format a document; none if it has errors, which are reported anyway."""
     try:
         text = format_source(source, spelling)
     except (CldfError, UsageError):
@@ -28,12 +28,12 @@ def _formatting(source: Source, spelling: Spelling, encoding: str) -> list[types
 
 _Question = types.HoverParams | types.DefinitionParams | types.CompletionParams
 _PAUSE = 0.15
-"""Seconds without a change before errors are shown: nobody reads them while typing."""
+"""Seconds without a change before diagnostics are published: nobody reads them while typing."""
 
 
 class CldfServer(LanguageServer):
     def __init__(self, spelling: Spelling, version: str) -> None:
-        # A document comes as a whole with each change: specs are short, and line ends cannot be misunderstood.
+        # Each change sends the whole document: specs are short, and no edit can be misplaced by odd line endings.
         sync = types.TextDocumentSyncKind.Full
         super().__init__("cldfc", version, sync)  # pyright: ignore[reportUnknownMemberType]
         self.spelling: Spelling = spelling
@@ -57,13 +57,13 @@ class CldfServer(LanguageServer):
         self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, errors, version))
 
     def publish_all(self) -> None:
-        """Show what is wrong with every open document, now that a file has changed."""
+        """Recompile all open documents and publish their diagnostics: a file that they extend may have changed."""
         for uri in list(self.documents.open):
             self.publish(uri, is_stale=True)
 
 
 def serve(spelling: Spelling, version: str) -> None:
-    """Answer over standard input and output until the editor leaves."""
+    """Serve on standard input and output until the editor disconnects."""
     server = CldfServer(spelling, version)
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)

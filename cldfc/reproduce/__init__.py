@@ -1,1 +1,1 @@
-"""The tables of the paper: rows as data; built, trained where the data sets are there, set beside the print."""
+"""The tables of the paper: rows as data, networks built and trained from them, results beside the printed figures."""

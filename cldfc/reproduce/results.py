@@ -1,4 +1,4 @@
-"""What was built and trained, beside what the paper prints, and how sure the differences are."""
+"""Results beside the figures that the paper prints, and confidence intervals of their differences."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _EXPLAINED = (
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """What two kinds of networks differ by on a data set: one value for each pair of trainings, in points."""
+    """Differences in accuracy between two kinds of networks, one for each pair of trainings, in percentage points."""
 
     title: str
     dataset: str
     values: tuple[float, ...]
     diverged: int
-    """Pairs left out, because one of the two has no accuracy."""
+    """Pairs that are left out because a training diverged."""
 
     @property
     def mean(self) -> float | None:
@@ -40,11 +40,11 @@ class PairedDifference:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % confidence interval of the mean; one pair has none."""
+        """The 95 % confidence interval of the mean; None for fewer than two pairs."""
         count = len(self.values)
         if count < 2:
             return None
-        # scipy, which comes with scikit-learn, carries no types.
+        # scipy, a dependency of scikit-learn, has no type annotations.
         special: Any = import_module("scipy.special")
         quantile = float(special.stdtrit(count - 1, (1 + _CONFIDENCE) / 2))
         mean, reach = statistics.fmean(self.values), quantile * statistics.stdev(self.values) / math.sqrt(count)
@@ -52,7 +52,7 @@ class PairedDifference:
 
 
 def compare_rows(wanted: Wanted, table: Table) -> list[PairedDifference]:
-    """The comparisons of a table on each data set, over the pairs of which both are finished. Raises UsageError."""
+    """The comparisons of a table on each data set, over pairs of finished runs. Raises UsageError."""
     rows = {row.folder: row for row in table.rows}
     found: list[PairedDifference] = []
     for dataset in wanted.datasets(table):
@@ -72,7 +72,7 @@ def compare_rows(wanted: Wanted, table: Table) -> list[PairedDifference]:
 def _paired_accuracies(
     wanted: Wanted, table: Table, dataset: str, rows: tuple[TableRow, TableRow]
 ) -> Iterator[tuple[float | None, float | None]]:
-    """The accuracies of two rows seed by seed, where both are finished; None of a training that diverged."""
+    """The accuracies of two rows for each seed with which both have finished; None for a training that diverged."""
     for seed in range(wanted.seeds):
         one, other = (run_of(wanted, table, row, dataset, seed) for row in rows)
         if is_finished(one) and is_finished(other):
@@ -101,7 +101,7 @@ _Write = Callable[[Sequence[Sequence[str]]], str]
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Test accuracies after the last epoch over the seeds, in percent; diverged trainings are counted apart."""
+    """Test accuracy after the last epoch for each seed, in percent; diverged trainings are counted separately."""
 
     values: tuple[float, ...]
     diverged: int = 0
@@ -134,7 +134,7 @@ class _RowResult:
 
 
 def collect(wanted: Wanted, table: Table) -> list[_RowResult]:
-    """Build every row, and read the runs that are finished. Raises CldfError, UsageError."""
+    """Build the network of every row, and read its finished runs. Raises CldfError, UsageError."""
     datasets = wanted.datasets(table)
     results: list[_RowResult] = []
     for row in table.rows:
@@ -144,7 +144,7 @@ def collect(wanted: Wanted, table: Table) -> list[_RowResult]:
             found = [accuracy_of(run) for run in runs if is_finished(run)]
             values = tuple(value for value in found if value is not None)
             accuracies[dataset] = Accuracy(values, len(found) - len(values))
-        # The paper prints the parameters for the last of its data sets.
+        # The paper counts parameters for the last data set of a table.
         network = network_of(row, datasets[-1], wanted.is_miniature)
         results.append(_RowResult(row, count_params(network.shapes), accuracies))
     return results
@@ -152,7 +152,7 @@ def collect(wanted: Wanted, table: Table) -> list[_RowResult]:
 
 def as_cells(table: Table, results: Sequence[_RowResult], is_miniature: bool) -> list[list[str]]:
     trained = list(results[0].accuracies)
-    # The printed counts are those of the table's last data set; a miniature is no network of the paper.
+    # The printed counts are for the table's last data set, and not for miniatures.
     has_counts = any(row.parameters for row in table.rows) and not is_miniature and trained[-1] == table.datasets[-1]
     is_beside = not is_miniature and set(trained) <= set(table.datasets)
     heads = ["network", "parameters", *(["paper"] if has_counts else [])]
@@ -190,7 +190,7 @@ def as_shown(wanted: Wanted, table: Table, results: Sequence[_RowResult], write:
 
 
 def _how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
-    """What a reader has to know of trainings that are not the paper's: what is common to all rows."""
+    """The settings that all rows share, for readers of results that were not trained as in the paper."""
 
     def epochs(count: int) -> str:
         return f"{count} epoch{'s' * (count != 1)}"
@@ -216,7 +216,7 @@ def _how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
-    """The same in Markdown; names of networks as code, because they contain asterisks."""
+    """The cells as a Markdown table; the first column is code, because names of networks contain asterisks."""
     heads, *rows = cells
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *([f"`{row[0]}`", *row[1:]] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""The runs that a reproduction consists of, and how they are trained: one after another or several at a time."""
+"""The runs of a reproduction, trained one after another or several at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cldfc.training.launch import Launch
 from cldfc.training.metrics import is_complete, read_epochs
 
 _FIGURES = ("spec.cldf", "recipe.json", "metrics.csv")
-"""What must be as the training wrote it, for a figure to be believed."""
+"""Files that must be unchanged since training; otherwise the run's accuracy is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class TableRun:
-    """One training of one row; its folder is there when it is finished, as a whole or not at all."""
+    """One training of one row; its folder exists only once the training has finished."""
 
     row: TableRow
     dataset: str
@@ -60,7 +60,7 @@ class TableRun:
 
     @property
     def aside(self) -> Path:
-        """Where it is trained; what lies there was interrupted."""
+        """The folder of a training that is in progress or was interrupted."""
         return self.folder.with_name(f"{self.folder.name}.part")
 
     @property
@@ -69,7 +69,7 @@ class TableRun:
 
 
 def list_runs(wanted: Wanted) -> list[TableRun]:
-    """All runs, seed by seed, so that every row has its first before any has its second."""
+    """All runs, ordered by seed, so that every row has one run before any row has two."""
     return [
         run_of(wanted, table, row, dataset, seed)
         for seed in range(wanted.seeds)
@@ -87,9 +87,9 @@ def run_of(wanted: Wanted, table: Table, row: TableRow, dataset: str, seed: int)
 
 
 def _unfinished(runs: Sequence[TableRun], warn: Callable[[str], None]) -> list[TableRun]:
-    """The runs that are not finished; each can be begun or gone on with, and nobody else trains it. Nothing is changed.
+    """The unfinished runs, after checking that each can be started or resumed and is not in use. Changes no files.
 
-    `warn` hears what else is wrong with finished ones. Raises UsageError that names every run of which that is not so.
+    `warn` receives remarks on finished runs. Raises UsageError that names every run that fails a check.
     """
     left: list[TableRun] = []
     wrong: list[UsageError] = []
@@ -113,7 +113,7 @@ def _unfinished(runs: Sequence[TableRun], warn: Callable[[str], None]) -> list[T
 
 
 def is_finished(run: TableRun) -> bool:
-    """Whether the run is there; raises UsageError when its folder holds another one, or its figures were changed."""
+    """Whether a run has finished. Raises UsageError if its folder holds another run, or its results were edited."""
     if not os.path.lexists(run.folder):
         return False
     _refuse_other(run, run.folder, "trained")
@@ -137,7 +137,7 @@ def _refuse_other(run: TableRun, folder: Path, what: str) -> None:
 
 
 def _other_line(there: str, wanted: str) -> str:
-    """The first line that only one spec has, beside that which the other has for it."""
+    """The first line of each spec that the other one lacks."""
     lines, others = there.splitlines(), wanted.splitlines()
     has, lacks = (
         next((line.strip() for line in of if line not in not_of), "no such line")
@@ -158,16 +158,16 @@ def accuracy_of(run: TableRun) -> float | None:
 
 
 def share_of(launch: Launch, runs: Sequence[TableRun]) -> list[TableRun]:
-    """The runs that a process trains: no other trains them."""
+    """The runs that this process trains; each run belongs to exactly one process."""
     return list(runs[launch.rank :: launch.count])
 
 
 def prepare_datasets(
     wanted: Wanted, data_dir: Path | None, download: bool, launch: Launch, say: Callable[[str], None]
 ) -> list[str]:
-    """The names of the data sets that can be trained on; `say` hears what the others lack.
+    """The names of the data sets that can be trained on; `say` is told what the others lack.
 
-    Raises UsageError when the folder is not there, a download fails, or several processes are to do the same one.
+    Raises UsageError if the folder does not exist, a download fails, or several processes would download.
     """
     if data_dir is not None and not download and not data_dir.exists():
         raise UsageError(
@@ -183,7 +183,7 @@ def prepare_datasets(
         dataset = find_dataset(name)
         if download and not dataset.folders:
             fetch_missing(dataset, folder, say)
-        # Training takes days: it is done where somebody has named the data, the folder, or a download.
+        # Training takes days, so the user must have named the data or their folder, or asked for a download.
         if data_dir is None and not download and wanted.data is None:
             lacking = [*(file.place for file in dataset.files), *dataset.folders]
         else:
@@ -206,11 +206,11 @@ def train_runs(
     device: str | None = None,
     workers: int | None = None,
 ) -> None:
-    """Train the runs of a process that are not finished, `jobs` at a time; `say` hears a line about each.
+    """Train the unfinished runs of a process, `jobs` at a time; `say` is told the result of each.
 
-    An interrupted run goes on from its newest checkpoint. `command` goes into the reports.
-    Raises UsageError when a run stands in the way (`_unfinished`), a folder cannot be written, or a data set cannot be
-    read; and Stopped when a signal has asked for it, and what was trained is saved.
+    An interrupted run continues from its newest checkpoint. `command` is recorded in the reports.
+    Raises UsageError if a run fails the checks of `_unfinished`, a folder cannot be written, or a data set cannot be
+    read; and Stopped after a signal, once the runs in progress have been saved.
     """
     own = _unfinished(share_of(launch, runs), lambda line: say(f"warning: {line}"))
     jobs = min(jobs, len(own))
@@ -238,7 +238,7 @@ class _Work:
 def _train_in_turn(
     runs: Sequence[TableRun], work: _Work, say: Callable[[str], None]
 ) -> Iterator[tuple[TableRun, float]]:
-    """Train runs in this process, one after another; gives each, and the seconds that it took."""
+    """Train runs in this process, one after another; yields each run and the seconds it took."""
     if runs:
         from cldfc.device import number_of, use_device
 
@@ -255,10 +255,10 @@ def _train_in_turn(
 def _train_at_once(
     runs: Sequence[TableRun], work: _Work, say: Callable[[str], None]
 ) -> Iterator[tuple[TableRun, float]]:
-    """The same in several processes, each of which takes the next run that nobody has; given is who ends first.
+    """Train runs in several processes, each of which takes the next waiting run; yields runs as they finish.
 
-    Networks as narrow as a miniature's gain nothing from a second thread. However it ends, what is being trained is
-    saved. Raises UsageError when a process dies.
+    Networks as narrow as the miniatures gain nothing from a second thread. However this ends, runs in progress are
+    saved. Raises UsageError if a process dies.
     """
     waiting = list(reversed(runs))
     helpers: list[tuple[SpawnProcess, Connection]] = []
@@ -328,7 +328,7 @@ def help_training(end: Connection, work: _Work) -> None:
 
     torch.set_num_threads(max(1, torch.get_num_threads() // work.jobs))
     while True:
-        # The parent closes its end when there are no more, and may have ended itself.
+        # The parent closes its end when no runs are left, or has itself ended.
         try:
             run: TableRun = end.recv()
         except (EOFError, OSError):
@@ -344,7 +344,7 @@ def help_training(end: Connection, work: _Work) -> None:
 
 
 def _train_run(run: TableRun, work: _Work, say: Callable[[str], None]) -> None:
-    """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
+    """Train a run in the folder `aside`, then rename that. Raises UsageError if it holds another run, or is in use."""
     from cldfc.plan import compiled_from
     from cldfc.runs.journal import Saving, TrainingSetting
     from cldfc.runs.progress import show_progress, silent
@@ -356,7 +356,7 @@ def _train_run(run: TableRun, work: _Work, say: Callable[[str], None]) -> None:
     compiled = compiled_from(run.network)
     is_shown = sys.stderr.isatty() and parent_process() is None
     shown = show_progress(sys.stderr, transient=True) if is_shown else silent()
-    # Of a training that diverges, its folder says so.
+    # A divergence is recorded in the run folder.
     with suppress(Diverged), shown as progress:
         setting = TrainingSetting(
             progress=progress,

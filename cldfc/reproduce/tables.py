@@ -1,4 +1,4 @@
-"""Tables 1 to 4 of the paper as data: what each row prints, the network it is built from, and its recipe."""
+"""Tables 1 to 4 of the paper as data: the printed figures of each row, its spec, and its recipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECAY_18, _DECAY_34 = 1e-4, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A network of a table, and what the paper prints of it."""
+    """A network in a table, with the figures that the paper prints for it."""
 
     name: str
     spec: str
@@ -32,9 +32,9 @@ class TableRow:
     lets: tuple[str, ...] = ()
     weight_decay: float = _DECAY_18
     reading: str = ""
-    """Which of several readings of the paper this is, in one word."""
+    """The reading of the paper that this row follows, in one word, if there are several."""
     key: str = ""
-    """A name for folders, where the name of the spec is none that tells rows apart."""
+    """The name for run folders, if several rows have the same spec."""
 
     @property
     def folder(self) -> str:
@@ -47,11 +47,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that is answered by differences of accuracy between two networks with the same seed."""
+    """A question answered by the differences in accuracy between pairs of networks trained with the same seed."""
 
     title: str
     pairs: tuple[tuple[str, str], ...]
-    """The one and the other, as `TableRow.folder` names them."""
+    """Pairs of `TableRow.folder`; the second accuracy is subtracted from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,20 @@ class Table:
     name: str
     title: str
     datasets: tuple[str, ...]
-    """The data sets it was measured on; the last one's number of classes gives the printed parameters."""
+    """The data sets it was measured on; the printed parameters are for the number of classes of the last one."""
     rows: tuple[TableRow, ...]
     miniature_epochs: int = 8
-    """Passes over `digits` in its miniature."""
+    """Epochs of the miniature on `digits`."""
     note: str = ""
     comparisons: tuple[Question, ...] = ()
 
 
 _FORMS = ("K *", "σ ∘ K *", "K * σ", "σ ∘ K * σ")
-"""(4.7), in the order in which Table 1 goes through ℬ."""
+"""The forms (4.7), in the order in which Table 1 lists them for ℬ."""
 
 _KEYS = {"K *": "K", "σ ∘ K *": "sK", "K * σ": "Ks", "σ ∘ K * σ": "sKs"}
 
-# Table 1 in its order, which goes through 𝒜 in another order than through ℬ.
+# In the order of Table 1, which lists the forms in a different order for 𝒜 and for ℬ.
 _SCHEMES = tuple(product(("K *", "K * σ", "σ ∘ K *", "σ ∘ K * σ"), _FORMS))
 _SCHEME_ACCURACIES = (
     *(70.96, 92.82, 93.01, 93.49),
@@ -99,7 +99,7 @@ def _scheme_key(form_a: str, form_b: str) -> str:
 
 _LINEAR, *_NONLINEAR = _FORMS
 
-# With both linear, the scheme has one normalisation in all and would outweigh the rest.
+# Only with ℬ nonlinear: if both are linear, the scheme has a single normalisation, and would dominate the mean.
 _LINEAR_A = tuple(
     Question(
         f"𝒜 = {_LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
@@ -113,7 +113,7 @@ _TABLE_1 = Table(
     "FB-ResNet (Algorithm 2) with linear and nonlinear 𝒜 and ℬ",
     ("cifar10",),
     tuple(_scheme(a, b, accuracy) for (a, b), accuracy in zip(_SCHEMES, _SCHEME_ACCURACIES, strict=True)),
-    # After 8 epochs all schemes are near 99 %, and nothing can be told.
+    # After 8 epochs all schemes are near 99 %, too close to compare.
     miniature_epochs=3,
     comparisons=_LINEAR_A,
 )
@@ -127,7 +127,7 @@ _FAMILIES = {
 
 
 def _sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Question, ...]:
-    """A^ℓ against A^ℓ,i: over all families and all sharings of B, then with B^ℓ,i in each family by itself."""
+    """A^ℓ against A^ℓ,i: over all families and sharings of B, then in each family separately, with B^ℓ,i."""
     specs = {family: folder + _FAMILIES[family] for family in families}
     pairs = tuple((f"{spec}_Al{ending}", f"{spec}{ending}") for spec in specs.values() for ending in endings)
     title = "A^ℓ − A^ℓ,i"
@@ -158,7 +158,7 @@ _TABLE_2 = Table(
 
 
 def _both_readings(row: TableRow) -> tuple[TableRow, TableRow]:
-    """A row with a shared B as the text of the paper has it, and as its printed count has it."""
+    """A row with a shared B in two readings: that of the paper's text, and that of its printed parameter count."""
     text, counted = (
         TableRow(row.name, row.spec + ending, row.accuracies, row.parameters, (), row.weight_decay, reading)
         for ending, reading in (("", "text"), ("_printed", "counted"))
@@ -222,9 +222,9 @@ def find_tables(name: str) -> tuple[Table, ...]:
 
 
 def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table, ...]:
-    """The tables with only those rows that a pattern such as `resnet18*` matches, and without those left empty.
+    """The tables with only the rows that match a pattern such as `resnet18*`; empty tables are dropped.
 
-    A pattern stands for names of specs, or of folders of runs. Raises UsageError for one that matches nothing.
+    Patterns match names of specs and of run folders. Raises UsageError for one that matches nothing.
     """
     if not patterns:
         return tuple(tables)
@@ -242,10 +242,10 @@ def _is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
 
 
 DIGITS = "digits"
-"""The data set of the miniatures, unless another one is named."""
+"""The default data set of the miniatures."""
 
 DIGITS_WIDTHS = "c = 16, 32, 64, 128"
-"""Channels of the miniatures on `digits`, on the four levels: a quarter of the paper's."""
+"""Channels of the miniatures on `digits`, level by level: a quarter of the paper's."""
 
 WIDTHS = "c = 8, 16, 32, 64"
 """Channels of the miniatures on other data sets: an eighth of the paper's."""
@@ -253,7 +253,7 @@ WIDTHS = "c = 8, 16, 32, 64"
 _EPOCHS = 12
 
 IMAGES = 6_000
-"""Training images of these, where there are more; they are tested on all test images."""
+"""Most training images of a miniature on another data set; it is tested on all test images."""
 
 _CLASS_FOLDERS = (3, 32, 32)
 
@@ -267,10 +267,10 @@ def widths_of(dataset: str) -> str:
 
 
 def recipe_of(table: Table, row: TableRow, name: str, is_miniature: bool, changes: Mapping[str, object]) -> Recipe:
-    """The recipe of a row on a data set: that of the paper, with the row's weight decay, where the paper has one.
+    """The recipe of a row on a data set: that of the data set, with the row's weight decay.
 
-    A miniature on `digits` has the recipe of `digits`, but for the epochs; on another data set it has fewer epochs
-    and images. With other epochs the learning rate drops in proportion. Raises UsageError.
+    A miniature on `digits` has the recipe of `digits`, except for the epochs; on another data set it has fewer epochs
+    and images. There the steps of the learning rate scale with the number of epochs. Raises UsageError.
     """
     dataset = find_dataset(name)
     if is_miniature and name == DIGITS:
@@ -278,13 +278,13 @@ def recipe_of(table: Table, row: TableRow, name: str, is_miniature: bool, change
     defaults: dict[str, object] = {"weight_decay": row.weight_decay}
     if is_miniature:
         defaults["epochs"] = _EPOCHS
-        # Of a data set that nobody has counted, too many may be asked for, which is refused where it is read.
+        # If the number of images is unknown, this may ask for too many, which is refused when they are read.
         defaults["images"] = IMAGES if not 0 < dataset.images[0] <= IMAGES else None
     return changed_recipe(dataset.recipe, {**defaults, **changes})
 
 
 def network_of(row: TableRow, dataset: str, is_miniature: bool) -> Compilation:
-    """The network of a row for a data set. Raises UsageError when the spec cannot be read."""
+    """The network of a row for a data set. Raises UsageError if the spec cannot be read."""
     images = find_dataset(dataset)
     lets = (*row.lets, widths_of(dataset)) if is_miniature else row.lets
     changes = read_changes(lets).on(images.name, images.shape, images.classes)

@@ -1,4 +1,4 @@
-"""What pictures show: for each equation at each choice of its indices a block, a chain of parts."""
+"""What pictures show: a block, a chain of parts, for each equation and choice of its indices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Extreme, Extreme
 
 @dataclass(frozen=True, slots=True)
 class BoxLabel:
-    """A name, its tag, and a mark behind it, `↓2` for a stride of 2."""
+    """A name with its tag, followed by a mark, such as `↓2` for a stride of 2."""
 
     name: str
     tag: str = ""
@@ -54,12 +54,12 @@ class BoxLabel:
 
     @property
     def raised(self) -> str:
-        """What stands above: the tag, and that of an adjoint, `2,T`."""
+        """The superscript: the tag, followed by `T` for an adjoint, `2,T`."""
         return ",".join([self.tag] * bool(self.tag) + ["T"] * self.is_adjoint)
 
 
 def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
-    """A tag as text: a number where all bindings give the same one, else as the spec has it, `1,i`."""
+    """A tag as text, `1,i`: an index is a number if all bindings agree, otherwise as in the spec."""
     texts: list[str] = []
     for position in positions:
         numbers = {position.value(binding) for binding in bindings}
@@ -95,7 +95,7 @@ def _merge_label(operator: Operator) -> BoxLabel:
 
 
 def _operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...], str]) -> BoxLabel:
-    """A chain of operators in the order of use, with the names that the spec has for parts of it."""
+    """A chain of operators in the order of application, parts of it abbreviated by the names in the spec."""
     words = [operator_word(operator) for operator in operators]
     for chain, name in names.items():
         for at in range(len(words) - len(chain), -1, -1):
@@ -114,7 +114,7 @@ def operator_word(operator: Operator) -> str:
 
 
 def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
-    """Chains of built-in operators that the spec has a name for, longest first: `(bn, relu)` is σ."""
+    """Chains of operators that the spec has a name for, longest first: `(bn, relu)` is σ."""
     found: dict[tuple[str, ...], str] = {}
     for statement in spec.statements:
         if isinstance(statement, tree.Let) and not statement.symbol.tag and len(statement.values) == 1:
@@ -125,7 +125,7 @@ def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
 
 
 def _chain_of(expression: tree.Expression | None) -> tuple[str, ...]:
-    """The built-in operators that an expression composes, in the order of use; nothing for any other expression."""
+    """The names that an expression composes, in the order of application; empty for any other expression."""
     match expression:
         case tree.Compose(outer, inner):
             before, after = _chain_of(inner), _chain_of(outer)
@@ -138,12 +138,12 @@ def _chain_of(expression: tree.Expression | None) -> tuple[str, ...]:
 
 Kind = Literal["kernel", "operator", "merge"]
 _MOST_STEPS = 3
-"""Of one equation on one level that are drawn one by one."""
+"""Steps of an equation on one level that are drawn individually; more are folded into one block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Where a part gets an operand from: an earlier part of its block, or values (several where steps are folded)."""
+    """The source of an operand: an earlier part of the block, or values, several if steps are folded."""
 
     part: int | None
     values: tuple[Key, ...] = ()
@@ -152,31 +152,31 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class BoxPart:
-    """One box of a picture: a kernel, a chain of other operators, or a place where operands are joined."""
+    """One box of a picture: a kernel, a chain of other operators, or the point where operands are merged."""
 
     kind: Kind
     label: BoxLabel
     operands: tuple[Operand, ...]
     steps: tuple[int, ...]
-    """The places in the equation that it stands for."""
+    """The steps of the equation that it stands for."""
     parameters: tuple[Key, ...] = ()
-    """Kernels and scalars of the spec: one for each of the folded steps, unless they share it."""
+    """Its kernels or scalars in the spec: one for each folded step, unless the steps share it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A value, or several steps of one, with the parts that lead to it; `result` is what it is given by."""
+    """A value, or several folded steps of one, with the parts that compute it; `result` is the source of the value."""
 
     value: Key
     label: BoxLabel
     steps: str
-    """`i = 1:6` where several steps are folded."""
+    """`i = 1:6` if steps are folded; otherwise empty."""
     level_at: int | None
-    """The place of the level in its tag, if it has one."""
+    """The position of the level in its tag, if it has one."""
     instances: tuple[int, ...]
     parts: tuple[BoxPart, ...]
     result: Operand | None
-    """None for zero."""
+    """None if the value is zero."""
 
     @property
     def level(self) -> int | None:
@@ -184,7 +184,7 @@ class Block:
 
     @property
     def family(self) -> tuple[str, tuple[int, ...]]:
-        """What it has in common with the blocks of other levels: its name, and its indices with 0 for the level."""
+        """Its name, and its indices with 0 for the level: the same for corresponding blocks of all levels."""
         name, indices = self.value
         return name, tuple(0 if at == self.level_at else index for at, index in enumerate(indices))
 
@@ -202,7 +202,7 @@ class Block:
 
 
 def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
-    """The blocks of a network as it is given, operands first; `is_full` draws every step."""
+    """The blocks of a graph, operands first; `is_full` draws every step."""
     places = _level_places(graph.program)
     runs = _fold(graph, places, is_full)
     shown = {graph.instances[n].value: graph.instances[run[0]].value for run in runs for n in run}
@@ -211,9 +211,9 @@ def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
 
 
 def _fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
-    """The instances that are drawn as one block each.
+    """Groups of instances, each drawn as one block.
 
-    When an equation has many steps on one level, those on other levels are folded, too: levels stay alike.
+    If an equation has many steps on one level, its steps are folded on all levels, so that levels look alike.
     """
     together: dict[tuple[int, int | None], list[int]] = {}
     for number, instance in enumerate(graph.instances):
@@ -227,7 +227,7 @@ def _fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) ->
 
 
 def _level_places(program: Program) -> dict[tuple[str, int], int]:
-    """Which index of a family is its level, by its name and how many indices it has; one without levels has none."""
+    """The position of the level in a family's tag, by name and number of indices; only for families with levels."""
     index, places = index_of_levels(program), dict[tuple[str, int], int]()
     for template in program.templates:
         bases = [position.base for position in template.left]
@@ -246,7 +246,7 @@ def _level_by_place(places: Mapping[tuple[str, int], int], value: Key) -> int | 
 
 
 def index_of_levels(program: Program) -> str:
-    """The name of the index that counts levels, `ℓ`; empty where there are none."""
+    """The name of the index that counts levels, `ℓ`; empty if there is none."""
     return next((range.name for range in program.ranges.values() if range.kind == "levels"), "")
 
 
@@ -273,9 +273,9 @@ def _make_block(
 
 
 def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
-    """The sizes of the values of a level, or of all but the output where there are no levels.
+    """The sizes of the values of a level; without levels, of all values but the output.
 
-    Those of one resolution are one, `12…24×32×32`.
+    Values of one resolution have one entry, `12…24×32×32`.
     """
     has_levels = any(block.level is not None for block in blocks)
     shapes = [graph.shape(block.value) for block in (blocks if has_levels else blocks[:-1])]
@@ -294,7 +294,7 @@ def _steps_text(instances: Sequence[Instance]) -> str:
 
 
 def _step_text(values: Sequence[int]) -> str:
-    """` by 2`, where that is how far it is from each value to the next."""
+    """` by 2` for values that are 2 apart; empty if they are 1 apart, or unevenly spaced."""
     steps = {other - one for one, other in pairwise(values)}
     return f" by {max(steps)}" if len(steps) == 1 and max(steps) > 1 else ""
 
@@ -308,7 +308,7 @@ class _Maker:
         self.part_of: dict[int, int] = {}
 
     def parts(self) -> tuple[BoxPart, ...]:
-        """All parts, operands first; a chain of operators without kernels is one."""
+        """All parts, operands first; a chain of operators other than kernels and merges is one part."""
         for place, step in enumerate(self.instances[0].template.steps):
             if isinstance(step.operator, Zero):
                 continue
@@ -335,7 +335,7 @@ class _Maker:
         return _kernel_label(self.operator(steps[0]), steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
-        """The operator of a step; the numbers in it are those of the first of folded steps."""
+        """The operator of a step; if steps are folded, with the numbers of the first."""
         binding = self.instances[0].binding
         if isinstance(step.operator, SplitChannels):
             return replace(step.operator, place=int(step.channels[0].value(binding)))
@@ -347,7 +347,7 @@ class _Maker:
         return replace(step.operator, **{name: formula.value(binding) for name, formula in step.settings})
 
     def operands(self, step: Step) -> Iterator[Operand]:
-        """Where a step gets its operands from; zeros are left out."""
+        """The sources of a step's operands, without zeros."""
         signs = step.operator.signs if isinstance(step.operator, Add) else (1,) * len(step.operands)
         template = self.instances[0].template
         for place, operand in enumerate(step.operands):
@@ -358,7 +358,7 @@ class _Maker:
                 yield Operand(self.part_of[operand], (), sign)
 
     def read(self, operand: Read | Reads, sign: Literal[1, -1]) -> Iterator[Operand]:
-        """The values of a read; those of a reduction are an operand each, unless steps are folded."""
+        """One operand for each value that is read; a single one for all of them if steps are folded."""
         values = self.values([operand] * len(self.instances))
         if len(self.instances) > 1:
             yield Operand(None, values, sign)
@@ -366,7 +366,7 @@ class _Maker:
             yield from (Operand(None, (value,), sign) for value in values)
 
     def values(self, reads: Iterable[Read | Reads]) -> tuple[Key, ...]:
-        """The values that a read stands for in any of the steps, as they are drawn, each once."""
+        """The distinct values read in any of the folded steps, as they are drawn."""
         found: dict[Key, None] = {}
         for read, instance in zip(reads, self.instances, strict=True):
             found |= dict.fromkeys(self.shown.get(key, key) for key in read.keys(instance.binding))

@@ -1,4 +1,4 @@
-"""What the boxes of a picture say, and how large they are."""
+"""The text and the size of the boxes in a picture."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cldfc.show.routes import Way
 from cldfc.syntax.format import format_index
 
 SIZE, SMALL = 13.0, 10.0
-"""Of names, and of tags, marks and sizes, in pixels."""
+"""Font sizes in pixels: of names; of tags, marks and the sizes of values."""
 FONTS = {
     style: Path(__file__).parent / "fonts" / f"{name}.ttf"
     for style, name in {"normal": "DejaVuSans", "italic": "DejaVuSans-Oblique"}.items()
 }
-"""The fonts that pictures are measured with, and drawn with where cldfc draws the letters itself."""
+"""The fonts in which text is measured, and in which cldfc itself draws PNG and PDF."""
 _ADVANCES = {
     28: "'ijl", 30: "IJ", 32: " ,.·‘’", 34: "/:;\\|ι", 36: "f", 38: "-", 40: "()[]t⌈⌉⌊⌋ᵀ", 42: "!r²³₁₂ℓ", 46: "\"",
     48: "ℐ", 50: "*_`§–∥", 52: "“”", 54: "?sz", 56: "LcΓεζνξ", 58: "Fkυ", 60: "vxyγκλχ•",
@@ -29,7 +29,7 @@ _ADVANCES = {
     74: "Uℒ𝒞", 76: "HNΠ𝒢", 78: "&DGΩ𝒮", 80: "OQΘΦΨℛℬℱ𝒪", 82: "w𝒥𝒵", 84: "#+<=>^~±×ω←↑→↓↔−∞≠≤≥⊕⊗⊙𝒬", 86: "𝒫",
     88: "M", 94: "𝒟", 96: "%■𝒦𝒳", 98: "m𝒱", 100: "@W—…ℋ⋮⋯𝒰𝒴", 104: "\ufffd𝒯", 108: "ℳ𝒜", 112: "𝒩", 126: "𝒲",
 }  # fmt: skip
-"""Letters by their width in these fonts, in hundredths of the size, rounded up to an even number."""
+"""Characters by their width in these fonts, in hundredths of the font size, rounded up to an even number."""
 WIDTHS = {letter: width / 100 for width, letters in _ADVANCES.items() for letter in letters}
 
 
@@ -45,11 +45,11 @@ def label_width(label: BoxLabel) -> float:
 BoxKind = Kind | Literal["value"]
 _HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
 LINE = 13.0
-"""From one line of a value to the next."""
+"""Line spacing in the box of a value."""
 _PORT = 14.0
-"""From one edge that enters a box from above or below to the next."""
+"""Distance between edges that enter a box from above or below."""
 _NARROWEST = 40.0
-"""Of a box with the gap behind it."""
+"""Least width of a box, including the gap after it."""
 
 
 class Boxes:
@@ -61,7 +61,7 @@ class Boxes:
         for box in grid.cells:
             self.of_block[box[0]].append(box)
         self.sizes = sizes
-        """What each row says of the sizes of its values."""
+        """For each row the sizes of its values, as the row states them."""
 
     def size(self, box: Box) -> tuple[float, float]:
         kind, lines = self.kind(box), self.lines(box)
@@ -73,7 +73,7 @@ class Boxes:
         return max(wide + 14, 26.0), _HEIGHTS[kind]
 
     def room_for_loop(self, box: Box) -> float:
-        """What a value must take so that there is room for what is said of its loop, above the whole block."""
+        """The width that a value needs so that the label of its loop fits above the whole block."""
         if is_input(box) or not self.block(box).is_folded:
             return 0.0
         parts = len({self.grid.cells[other][0] for other in self.of_block[box[0]]}) - 1
@@ -93,7 +93,7 @@ class Boxes:
         return block.label if box[1] < 0 else block.parts[box[1]].label
 
     def lines(self, box: Box) -> tuple[str, ...]:
-        """What is written below the name of a value: that it is zero, and its size if its row does not say it."""
+        """The lines below the name of a value: `= 0` for a zero, and its size unless the row states it."""
         if box[1] >= 0:
             return ()
         key = self.family(box).keys[0] if is_input(box) else self.block(box).value
@@ -126,12 +126,12 @@ class Boxes:
 
 
 def loop_text(block: Block) -> str:
-    """What is said of folded steps: `5 times, i = 1:5`."""
+    """The label of folded steps: `5 times, i = 1:5`."""
     return f"{len(block.instances)} times, {block.steps}"
 
 
 def _count_ports(ways: Sequence[Way]) -> dict[Box, int]:
-    """How many edges enter a box on the side, above or below, where most do."""
+    """The number of edges that enter each box from above, or from below if those are more."""
     counts: dict[Box, int] = {}
     for way in ways:
         if way.port.side != "left":

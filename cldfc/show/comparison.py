@@ -1,4 +1,4 @@
-"""Networks side by side: what each costs and says differently, as a table, as Markdown, in a picture."""
+"""Compares networks, their costs and their statements: as a table, as Markdown, in a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cldfc.syntax.difference import Change, Piece, compare_trees
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one network says, and what it shares, differently from another."""
+    """The statements, and the sharing of parameters, in which two networks differ."""
 
     statements: tuple[Change, ...]
     sharing: Mapping[str, tuple[Sharing | None, Sharing | None]]
@@ -38,9 +38,9 @@ def sharing_text(family: str, before: Sharing | None, after: Sharing | None) -> 
 
 
 def find_marks(difference: Difference, after: Graph, picture: Picture) -> frozenset[int]:
-    """The boxes of a picture of the second network that differ from the first.
+    """The boxes to mark in a picture of the second network, by number.
 
-    Kernels and scalars that are declared or shared differently, and values that another equation defines.
+    These are kernels and scalars that are declared or shared differently, and values defined by another equation.
     """
     changed = [change.after for change in difference.statements if change.after is not None]
     declared = {s.symbol.name for s in changed if isinstance(s, tree.KernelStatement | tree.Scalar)}
@@ -63,13 +63,13 @@ _MARKDOWN_HEADS = (
 
 @dataclass(frozen=True, slots=True)
 class _ComparisonRow:
-    """One network: its spec as the command line names it, its name, its cost."""
+    """One network; `spec` is as given on the command line."""
 
     spec: str
     model: str
     cost: Cost
     label: str
-    """Its name, or where others have that, too, its spec."""
+    """The name of the model, or the spec if several models have that name."""
 
 
 def _saved(cost: Cost) -> float:
@@ -86,7 +86,7 @@ def comparison_markdown(rows: Sequence[_ComparisonRow], differences: Sequence[Di
 
 def _exact_figures(row: _ComparisonRow) -> Iterator[str]:
     cost = row.cost
-    # As code, for in Markdown the underscores of a name may mean emphasis.
+    # As code, because Markdown may read underscores in a name as emphasis.
     yield f"`{row.label}`"
     yield f"{cost.parameters:,}"
     yield f"{cost.unshared:,}"
@@ -153,7 +153,7 @@ def _show_difference(rows: Sequence[_ComparisonRow], difference: Difference, con
 
 
 def _statements_grid(changes: Iterable[Change], in_colour: bool) -> Table:
-    """Each statement under the sign of its spec; without colours, what differs in it stands below."""
+    """Each statement after the sign of its spec; without colours, the symbols that differ are listed below it."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -173,7 +173,7 @@ def _marked(pieces: Iterable[Piece], style: str) -> RenderableType:
 
 
 def _symbol_text(before: str, after: str) -> str:
-    """`A@ℓ,i → A@ℓ`; `+ σ ∘` and `- σ ∘` where one side has nothing."""
+    """`A@ℓ,i → A@ℓ`; `+ σ ∘` or `- σ ∘` if one side is empty."""
     if before and after:
         return f"{before} → {after}"
     return f"- {before}" if before else f"+ {after}"
@@ -181,7 +181,7 @@ def _symbol_text(before: str, after: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Some networks, and for each after the first its difference from the first."""
+    """Networks, and the difference of each of the others from the first."""
 
     rows: tuple[_ComparisonRow, ...]
     differences: tuple[Difference, ...]
@@ -205,12 +205,12 @@ def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Compariso
 
 
 def comparison_as_data(comparison: Comparison) -> dict[str, object]:
-    """The same as plain data, for `--json`.
+    """The comparison as plain data, for `--json`.
 
-    `networks` has for each its `spec` and `model`, the exact figures of its cost, and `_saved`, what sharing saves of
-    the parameters, from 0 to 1; memory is in bytes, what depends on open sizes is null. `differences` has for each
-    network but the first the specs `from` and `to`; `statements` with `before`, `after` (null where one has none) and
-    `symbols`, pairs of what stands for what; and `sharing`, by the name of the family of parameters.
+    `networks` has the `spec` and the `model` of each network, the exact figures of its cost, and `saved`, the fraction
+    of parameters that sharing saves. Memory is in bytes; figures that depend on open sizes are null. `differences` has
+    for each network but the first the specs `from` and `to`; `statements`, with `before` and `after` (null if missing)
+    and `symbols`, pairs of corresponding symbols that differ; and `sharing`, by the name of the parameters.
     """
     first = comparison.rows[0]
     differences = [
@@ -249,7 +249,7 @@ def _difference_as_data(difference: Difference) -> dict[str, object]:
 
 
 def _sharing_as_data(sharing: Sharing | None) -> dict[str, object] | None:
-    """A family of parameters: its kind and number, the indices it depends on, and those that a `tie` leaves."""
+    """The sharing of a family of parameters as plain data; None for a family that a network does not have."""
     if sharing is None:
         return None
     return {

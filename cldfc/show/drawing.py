@@ -1,4 +1,4 @@
-"""What a picture consists of: boxes, labels and lines, their colours and width."""
+"""The elements of a picture, and the width it is drawn at."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class DrawnBox:
-    """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for.
+    """A box with its label, the `lines` below the label, and the parameters and operations it stands for.
 
-    Values of one name have one hue, counted from 0; those without a tag have none.
+    Shared kernels have a `colour`. Values of one name have one `hue`, counted from 0; values without a tag have none.
     """
 
     kind: BoxKind
@@ -47,7 +47,7 @@ class DrawnBox:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A line from node to node with right angles, and where its minus sign stands, if it has one."""
+    """A line with right angles from box to box; `minus` is the position of its minus sign, if it has one."""
 
     source: int
     target: int
@@ -57,7 +57,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What belongs to one value, or to several steps of one, which are drawn once."""
+    """The frame around a block: a value, or several folded steps of one."""
 
     place: Rectangle
     is_folded: bool
@@ -66,7 +66,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class LoopArrow:
-    """What is said of folded steps, and the line from their value back to their frame, if they read one another."""
+    """The label of folded steps, and the line from their value back to their frame if they read one another."""
 
     points: tuple[Point, ...]
     text: str
@@ -95,11 +95,11 @@ class Picture:
 
 
 _PIXELS = {"cm": 96 / 2.54, "mm": 96 / 25.4, "in": 96.0, "pt": 96 / 72, "px": 1.0}
-"""Of a screen, 96 to the inch as in CSS, for each unit."""
+"""Pixels per unit, with 96 per inch as in CSS."""
 _LEAST, _MOST = 1.0, 200.0
-"""In centimetres."""
+"""Limits of a width, in centimetres."""
 READABLE = 6.0
-"""The smallest type of a picture, in points, where its network allows it."""
+"""The smallest readable font size, in points; pictures keep to it if the network allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +116,25 @@ class Width:
 
     @property
     def points(self) -> float:
-        """In points, 72 to the inch."""
+        """The width in points, 72 per inch."""
         return self.pixels * 0.75
 
     @property
     def room(self) -> float:
-        """How wide a layout may be so that its smallest type is readable."""
+        """The width, in pixels, of the widest layout whose smallest type is readable at this width."""
         return SMALL * self.points / READABLE
 
     def smallest_type(self, right: float) -> float:
-        """The size of the smallest type, in points, of a layout that ends at `right`."""
+        """The smallest font size, in points, of a layout that is `right` pixels wide."""
         return SMALL * self.points / right
 
     def size(self, right: float, bottom: float) -> str:
-        """The attributes of an SVG file with a layout of this size."""
+        """The `width` and `height` attributes of an SVG file whose layout is `right` × `bottom` pixels."""
         return f'width="{self}" height="{self.number * bottom / right:.6g}{self.unit}"'
 
 
 def read_width(text: str) -> Width:
-    """The width that a text says. Raises UsageError."""
+    """Parse a width, `17cm`. Raises UsageError."""
     found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) *([A-Za-z]*)", text.strip(), re.ASCII)
     number, unit = (float(found[1]), found[2].lower()) if found else (0.0, "")
     if found is None or unit not in _PIXELS:

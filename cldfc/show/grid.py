@@ -1,4 +1,4 @@
-"""Where the blocks of a network stand: levels are rows, steps are columns."""
+"""Places the blocks of a network on a grid: levels are rows, steps are columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Cell = tuple[int, int]
 
 @dataclass
 class _Columns:
-    """The cells of a block's parts, its value's last; ranks count from 0, lanes upwards from 0."""
+    """The cells of a block's parts; its value comes after them. Ranks count from 0, lanes upwards from 0."""
 
     block: Block
     early: list[int] = field(default_factory=list[int])
@@ -44,7 +44,7 @@ def arrange_parts(block: Block) -> _Columns:
 
 
 def _place_chain(columns: _Columns, last: int, before: int) -> None:
-    """Place the chain that ends in a part, in the middle of the ranks that are free, then those that join it."""
+    """Place the chain that ends in a part, centred in the free ranks, then the chains that join it."""
     chain = [last]
     while (earlier := _longest_operand(columns, chain[-1])) is not None:
         chain.append(earlier)
@@ -63,7 +63,7 @@ def _place_chain(columns: _Columns, last: int, before: int) -> None:
 
 
 def _longest_operand(columns: _Columns, part: int) -> int | None:
-    """The operand that most parts lead to, of those without a cell."""
+    """The operand with the longest chain before it, of those without a cell."""
     inner = [o.part for o in columns.block.parts[part].operands if o.part is not None and o.part not in columns.cells]
     return max(inner, key=lambda part: columns.early[part], default=None)
 
@@ -76,10 +76,10 @@ def _free_lane(columns: _Columns, first: int, last: int) -> int:
 
 
 MOST_COLUMNS, OVER = 26, 3
-"""In one line of a picture that may be as wide as it likes, and how many more the output may take."""
+"""Most columns in a line of a picture of unlimited width, and how many more the output may take."""
 
 Box = tuple[int, int]
-"""A block and the part in it; its value is -1. The first input is (-1, -1), the second (-2, -1)."""
+"""A block and a part of it, with -1 for its value. The first input is (-1, -1), the second (-2, -1)."""
 _Family = tuple[str, tuple[int, ...]]
 
 
@@ -89,7 +89,7 @@ def is_input(box: Box) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _GridRow:
-    """A line of one level: the slot of the channel above it, and how many lanes it has."""
+    """A line of one level; `top` is the slot of the channel above it."""
 
     level: int | None
     line: int
@@ -113,7 +113,7 @@ class Grid:
     row_of: tuple[int, ...]
     """The row of each block."""
     inputs: tuple[tuple[str, int], ...]
-    """The inputs that are read, each by its name and number of indices."""
+    """The inputs that are read, by name and number of indices."""
     input_rows: tuple[int, ...]
     cells: Mapping[Box, tuple[int, int]]
     """The column and the slot of each box."""
@@ -132,7 +132,7 @@ class Grid:
         return self.rows[self.row_number(box)]
 
     def input_box(self, value: Key) -> Box:
-        """The box of an input, or of the family that one is of."""
+        """The box of an input, or of the family it belongs to."""
         return -1 - self.inputs.index((value[0], len(value[1]))), -1
 
     def is_channel(self, slot: int) -> bool:
@@ -141,9 +141,9 @@ class Grid:
 
 
 def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVER) -> Grid:
-    """Place the blocks of a network; the last one is its output, which may take `over` columns more.
+    """Place the blocks of a network; the last one is its output, which may take `over` more columns.
 
-    Levels with more than `most` columns go on in a second line.
+    Levels with more than `most` columns continue on another line.
     """
     arranged = [arrange_parts(block) for block in blocks]
     levels = drawn_levels(blocks)
@@ -172,14 +172,14 @@ def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVE
 def _place_output(
     levels: Sequence[int | None], lines: Sequence[int], lasts: Sequence[int], ranks: int, most: int
 ) -> tuple[int, int]:
-    """The line and the last column of the output: behind what its level has, in a line of its own if that is full."""
+    """The line and the last column of the output: after the rest of its level, on a new line if there is no room."""
     before = [(line, last) for level, line, last in zip(levels, lines, lasts, strict=True) if level == levels[-1]][:-1]
     line, last = max(before, default=(0, 0))
     return (line, last + ranks) if last + ranks <= most else (line + 1, ranks)
 
 
 def _inputs_read(blocks: Sequence[Block]) -> list[tuple[str, int]]:
-    """The inputs in the order in which they are read first, by name and number of indices."""
+    """The inputs in the order in which they are first read, by name and number of indices."""
     values = {block.value for block in blocks}
     read = (value for block in blocks for value in block.values_read() if value not in values)
     return list(dict.fromkeys((name, len(tag)) for name, tag in read))
@@ -193,7 +193,7 @@ def _place_input(
     rows: Sequence[_GridRow],
     row_of: Sequence[int],
 ) -> int:
-    """Place an input before the first box that reads it, where there is room, or at the very left; give its row."""
+    """Place an input before the first box that reads it, or at the far left if there is no room; return its row."""
     values = {block.value for block in blocks}
     box = -1 - input, -1
     for number, block in enumerate(blocks):
@@ -215,7 +215,7 @@ def _place_input(
 
 
 def drawn_levels(blocks: Sequence[Block]) -> list[int | None]:
-    """The level that each block is drawn on: its own, or that of what it reads first."""
+    """The level that each block is drawn on: its own, that of the first value it reads, or the lowest."""
     known: dict[Key, int | None] = {}
     lowest = min((block.level for block in blocks if block.level is not None), default=None)
     for block in blocks:
@@ -225,7 +225,7 @@ def drawn_levels(blocks: Sequence[Block]) -> list[int | None]:
 
 
 def _place_families(blocks: Sequence[Block], arranged: Sequence[_Columns], most: int) -> dict[_Family, tuple[int, int]]:
-    """The line and the last column of what different levels have in common; a family has the same on all of them."""
+    """The line and the last column of each family, the same on all levels."""
     widths: dict[_Family, int] = {}
     for block, columns in zip(blocks, arranged, strict=True):
         widths[block.family] = max(widths.get(block.family, 0), columns.ranks)
@@ -244,7 +244,7 @@ def _place_families(blocks: Sequence[Block], arranged: Sequence[_Columns], most:
 
 
 def _order_families(blocks: Sequence[Block]) -> list[_Family]:
-    """Families so that on every level those come first that others read; of a circle, what was first met."""
+    """Families sorted so that each follows those it reads on its level; a cycle starts at its first family."""
     family = {block.value: block.family for block in blocks}
     level = {block.value: block.level for block in blocks}
     needs: dict[_Family, set[_Family]] = {block.family: set() for block in blocks}

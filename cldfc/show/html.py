@@ -1,4 +1,4 @@
-"""A network as one page that needs no network and no library: picture, equations, kernels."""
+"""A network as a self-contained HTML page: picture, equations, kernels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let
 
 _WORD_BREAK = re.compile(r"(?<=\w)_(?=\w)")
-"""The underscore of `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
+"""The underscore in `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
 
 
 def equations_as_mathml(spec: tree.Tree) -> str:
-    """Equations, then the operators that they use, a formula each."""
+    """The equations, then the operators that they use, one formula each."""
     from latex2mathml.converter import convert  # pyright: ignore[reportMissingTypeStubs]
 
     equations = [s for s in spec.statements if isinstance(s, tree.Equation)]
@@ -34,7 +34,7 @@ def equations_as_mathml(spec: tree.Tree) -> str:
 
 
 def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
-    """A network as it is given, as an HTML page; what it has differently from the network `before` is marked."""
+    """An HTML page of a graph, with the differences from `before` marked."""
     picture = lay_out(graph, is_full)
     found = None if before is None else difference_of(before, graph)
     marked = frozenset[int]() if found is None else find_marks(found, graph, picture)
@@ -55,7 +55,7 @@ def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) 
 
 
 def _changes(found: Difference) -> Iterator[tuple[str, str]]:
-    """The statements that another network has differently, `del` or `ins`, and what both share."""
+    """The statements that differ, as `del` or `ins`, then what is shared differently."""
     for change in found.statements:
         before, after = change.texts()
         yield from [(kind, text) for kind, text in (("del", before), ("ins", after)) if text]
@@ -63,7 +63,7 @@ def _changes(found: Difference) -> Iterator[tuple[str, str]]:
 
 
 def _interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> str:
-    """The picture with what the page's script needs to know of boxes and edges."""
+    """The picture, with the data on boxes and edges that the page's script needs."""
     numbers = _kernel_numbers(graph)
     about = describe_boxes(graph, picture.nodes)
     boxes = [
@@ -87,19 +87,18 @@ def _kernel_numbers(graph: Graph) -> dict[Key, int]:
 
 
 def _joined(numbers: dict[Key, int], keys: Sequence[Key]) -> str:
-    """The numbers of some kernels."""
     return " ".join(str(numbers[key]) for key in keys)
 
 
 def _moving(edge: Edge, picture: Picture) -> str:
-    """The corners of an edge that runs between levels, and which levels, because it moves when one is folded."""
+    """The corners and the two levels of an edge between levels, which moves when a level is folded."""
     source, target = (picture.nodes[end].band for end in (edge.source, edge.target))
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge.points)
     return f' data-points="{points}" data-bands="{source} {target}"'
 
 
 def _totals(graph: Graph) -> dict[str, str]:
-    """What the network costs as it is given."""
+    """The cost of the graph by name, for the last table of the page."""
     cost = cost_of_network(graph)
     return {
         "parameters": f"{cost.parameters:,}",

@@ -1,4 +1,4 @@
-"""Graph → JSON in node-link form, which networkx and D3 read; pydantic models say what is in it."""
+"""Graph → JSON in node-link form, which networkx and D3 read; pydantic models define the format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Row = list[float]
 
 
 class Record(BaseModel):
-    """What all parts have in common: nothing is unknown, nothing changes."""
+    """Base class of all records: immutable, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -38,11 +38,11 @@ class OperationRecord(Record):
     `inner_product`, `euclidean_norm`, `concat`, `channels`, `convolution`, `prolongation`, `convolution_adjoint`,
     `prolongation_adjoint`, `scalar_value`, `vector_value`, `scale_by` (by a scalar), `scale_channels` (by a vector),
     `scale` (by a number), `shift`, `limit`, `reciprocal`, `raise_to`, `trained_threshold`, `trained_slope`, `fix`,
-    `solve`; for what these look for, its name."""
+    `solve`; for the unknown of these two, its name."""
     settings: dict[str, int | float | str | list[int] | list[str] | _Row | list[_Row] | list[list[_Row]] | None]
-    """The operator's numbers and words, such as `stride`; null is the operator's own default. For a kernel, if they
-    are not the usual ones, the `mode` of its padding, its `start`, its `rules`, and the `rows` of its given numbers,
-    nested by axes."""
+    """The operator's settings, such as `stride`; null is the operator's default. A kernel also has, if they are not
+    the default, the `mode` of its padding, its `start`, its `rules`, and the `rows` of its given numbers, nested by
+    axes."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
     shape: list[int | str]
@@ -57,7 +57,7 @@ class OperationRecord(Record):
     equation: str | None
     """The left side of the equation that it belongs to, as the spec has it, `r@ℓ,i`; null for the input."""
     indices: dict[str, int]
-    """What the index names of that equation stand for here."""
+    """The values of the indices of that equation, by name."""
     level: int | None
     """The level of the value that this equation defines."""
     multiply_adds: int | None
@@ -194,13 +194,12 @@ def describe_graph(graph: Graph) -> GraphRecord:
 
 
 def _describe_operands(graph: Graph) -> list[OperandRecord]:
-    """All operands, in the order of what uses them."""
+    """All operands, sorted by the operation that uses them."""
     edges: list[dict[str, int]] = networkx.node_link_data(graph.net, edges="edges")["edges"]
     return [OperandRecord(**edge) for edge in sorted(edges, key=itemgetter("target", "operand"))]
 
 
 def _describe_network(graph: Graph) -> NetworkRecord:
-    """The network as a whole."""
     program = graph.program
     return NetworkRecord(
         about=_ABOUT,
@@ -226,12 +225,11 @@ def _describe_network(graph: Graph) -> NetworkRecord:
 
 
 def _shape_of_end(graph: Graph, key: Key) -> list[int | str]:
-    """The shape of an input or output; a number of each image is given as a vector of one."""
+    """The shape of an input or output; a single number per image is a vector of length 1."""
     return [*map(formula_as_data, graph.shape(key) or (1,))]
 
 
 def _describe_cost(graph: Graph) -> CostRecord:
-    """The cost of the whole network."""
     cost = total_cost(graph, cost_of_operations(graph))
     return CostRecord(
         parameters=cost.parameters,
@@ -245,7 +243,6 @@ def _describe_cost(graph: Graph) -> CostRecord:
 
 
 def _describe_parameters(graph: Graph) -> list[ParameterRecord]:
-    """All parameters."""
     uses = count_uses(graph)
     return [
         ParameterRecord(
@@ -260,7 +257,6 @@ def _describe_parameters(graph: Graph) -> list[ParameterRecord]:
 
 
 def _describe_operations(graph: Graph) -> list[OperationRecord]:
-    """All operations."""
     values, costs = value_names(graph), cost_of_operations(graph)
     records: list[OperationRecord] = []
     for at, node in enumerate(graph.nodes()):

@@ -1,4 +1,4 @@
-"""What an operation, a value and a level are called, in every text that draws the graph."""
+"""Labels and colours of operations, values and levels, shared by all formats that draw the graph."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from cldfc.ops.base import setting_text
 from cldfc.ops.convolution import stride_text
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
-"""Light enough for black letters; the colours of shared kernels, from the first on and then again."""
+"""Colours of shared kernels, light enough for black text; more kernels start over with the first."""
 
 _CHOSEN = ("#2f6db5", "#c2570c", "#2e7d4f", "#7d4cc0", "#b32d63", "#0f7480", "#8a6a00", "#b3261e")
 _GOLDEN = 0.618034
-"""Of a turn of the colour circle: hues that follow one another in such steps stay apart, however many there are."""
+"""Fraction of the colour wheel between successive hues: by the golden ratio, any number of hues stay apart."""
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
@@ -70,7 +70,7 @@ _ITERATIONS: dict[type[Operator], str] = {FixedPoint: "fix", ConjugateGradients:
 
 @dataclass(frozen=True, slots=True)
 class _LevelGroup:
-    """The operations of one level, and what the level is called; None for those of no level."""
+    """The operations of one level, and its name; None for operations without a level."""
 
     name: str | None
     operations: tuple[int, ...]
@@ -124,7 +124,7 @@ def channels_text(operator: Channels) -> str:
 
 
 def word(operator: Operator) -> str:
-    """`relu`, `scale_by`: the keyword of an operator, or the name of its class; of an unknown its own."""
+    """`relu`, `scale_by`: the keyword of an operator, or the name of its class; an unknown has its own name."""
     if isinstance(operator, Unknown):
         return operator.name
     if type(operator) in _ITERATIONS:
@@ -133,7 +133,7 @@ def word(operator: Operator) -> str:
 
 
 def configuration(operator: Operator) -> str:
-    """`[3, stride=2]`: the settings that are not the default, the first without its name."""
+    """`[3, stride=2]`: the settings that differ from the default, the first one without its name."""
     default = {field.name: field.default for field in fields(operator)}
     given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
     first = next(iter(operator.settings()), None)
@@ -153,7 +153,7 @@ def value_names(graph: Graph) -> dict[int, list[str]]:
 
 
 def label_lines(graph: Graph) -> list[tuple[str, str]]:
-    """Of every operation what it is, `r@1,1 = +`, and the shape of its result, `64 × 32 × 32`."""
+    """For each operation its values and label, `r@1,1 = +`, and the shape of its result, `64 × 32 × 32`."""
     values = value_names(graph)
     lines: list[tuple[str, str]] = []
     for at, node in enumerate(graph.nodes()):
@@ -164,7 +164,7 @@ def label_lines(graph: Graph) -> list[tuple[str, str]]:
 
 
 def groups(graph: Graph) -> Iterator[_LevelGroup]:
-    """The operations by levels, in the order in which the levels are reached first."""
+    """The operations by level, in the order in which the levels are first reached."""
     found: dict[int | None, list[int]] = {}
     names: dict[int | None, str | None] = {None: None}
     for at, node in enumerate(graph.nodes()):
@@ -178,7 +178,7 @@ def groups(graph: Graph) -> Iterator[_LevelGroup]:
 
 
 def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
-    """Every operand and what uses it, with the sign `-` where it is subtracted."""
+    """Each operand with the operation that uses it, and `-` if it is subtracted."""
     for at, node in enumerate(graph.nodes()):
         signs = node.operator.signs if isinstance(node.operator, Add) else ()
         for place, operand in enumerate(graph.operands(at)):
@@ -196,7 +196,7 @@ def shared_colours(graph: Graph) -> dict[Key, str]:
 
 
 def colours_of(graph: Graph) -> dict[Key, str]:
-    """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
+    """A colour, `#2f6db5`, for each kernel and scalar that is used more than once."""
     return {key: colour(at) for at, key in enumerate(_shared_kernels(graph))}
 
 

@@ -42,21 +42,21 @@ _WORD = re.compile(rf"\\? (each|shared|{'|'.join(get_args(tree.StartName))}|fixe
 
 @dataclass(frozen=True, slots=True)
 class PaperFormatter(Formatter):
-    """Writes trees in LaTeX for people; `constants` are those of the spec."""
+    """Writes trees as LaTeX to be printed, not to be parsed; `constants` are those of the spec."""
 
     spelling: Spelling = "latex"
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
 
     @property
     def words(self) -> SpellingWords:
-        """The signs of LaTeX, in the commands that everything which typesets formulas knows."""
+        """The signs of LaTeX, as commands that every renderer of formulas knows."""
         return replace(WORDS["latex"], at_least=r"\geq", at_most=r"\leq")
 
     def clauses(self, clauses: tuple[tree.Clause, ...]) -> str:
         return rf"\quad \text{{for }} {', '.join(map(self.clause, clauses))}" if clauses else ""
 
     def name(self, name: str) -> str:
-        r"""`\sigma`, `\tilde{r}`, `f_{\mathrm{in}}`; a word with underscores stays one."""
+        r"""`\sigma`, `\tilde{r}`, `f_{\mathrm{in}}`; a long name with underscores gets no subscript."""
         head, _, below = name.partition("_")
         if "_" not in name or (head in ACCENTS and "_" not in below):
             return spell_name(name, "latex")
@@ -65,7 +65,7 @@ class PaperFormatter(Formatter):
         return rf"{{{COMMANDS.get(head, head)}_{{\mathrm{{{_roman_text(below)}}}}}}}"
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
-        r"""`^{\ell,\nu_{\ell}}`: a constant of each level says its level."""
+        r"""`^{\ell,\nu_{\ell}}`: a constant that varies by level shows its level."""
         written = tuple(self.with_level(index, tag) for index in tag)
         text = ",".join(map(self.index, written))
         return f"^{{{text}}}" if text else ""
@@ -129,7 +129,7 @@ class PaperFormatter(Formatter):
         return f"_{{{self.name(reduction.name)} = {lower}}}^{{{upper}}}"
 
     def declaration(self, statement: tree.Statement) -> str:
-        r"""`$A^{\ell} : 3 \times 3 \to c^{\ell}$`; of a `tie`, also where it holds."""
+        r"""`$A^{\ell} : 3 \times 3 \to c^{\ell}$`; a `tie` with its range."""
         if isinstance(statement, tree.Tie):
             clauses = ", ".join(f"${self.clause(clause, ' : ')}$" for clause in statement.clauses)
             return f"${self.symbol(statement.symbol)}$" + (f" for {clauses}" if clauses else "")
@@ -158,7 +158,7 @@ class _Bounds:
     formatter: Formatter
 
     def interval(self, loop: ForLoop) -> str:
-        r"""`1 : J`, downwards `J, \cdots, 1`."""
+        r"""`1 : J`, or downwards `J, \cdots, 1`."""
         first, last = self.bound(loop.first, loop.variable, loop.step < 0), self.last(loop)
         if first == last:
             return first
@@ -172,7 +172,7 @@ class _Bounds:
         return self.bound(loop.last, loop.variable, loop.step > 0)
 
     def bound(self, position: Position, variable: str, is_upper: bool) -> str:
-        """A bound; an upper one is counted from the end of the range, `J-1`."""
+        """A bound; an upper one is written relative to the end of the range, `J-1`, if it is close to it."""
         base = position.base
         if isinstance(base, Lookup):
             return _multiple(position, self.looked_up(base))
@@ -189,7 +189,7 @@ class _Bounds:
         return str(position.offset)
 
     def looked_up(self, lookup: Lookup) -> str:
-        r"""`\nu_{\ell}`; a list of numbers for a constant that the spec does not have."""
+        r"""`\nu_{\ell}`; the list of its values for a constant that is not in the spec."""
         constant, at = lookup.constant, self.level(lookup.at)
         if constant.name in self.program.constants:
             return f"{self.formatter.name(constant.name)}_{{{at}}}"
@@ -200,7 +200,7 @@ class _Bounds:
         return _multiple(position, base) if base else str(position)
 
     def constants(self) -> Iterator[str]:
-        """The constants that bound a range, for the head: `J`, and of those of each level the first and the last."""
+        """The constants that bound ranges, for the caption: `J`; by level, only the first and the last value."""
         ranges = [s for s in self.program.spec.statements if isinstance(s, tree.Range)]
         named = {m.name for s in ranges for end in (s.lower, s.upper) for m in mentions(end)}
         for name, constant in self.program.constants.items():
@@ -229,7 +229,7 @@ def _multiple(position: Position, base: str) -> str:
 
 _PACKAGES = "amsmath,amssymb,algorithm,algpseudocode"
 _LONGEST_EQUATION = 150
-"""Characters of LaTeX; longer sums are broken before their signs."""
+"""Characters of LaTeX; longer equations are broken before the signs of a sum."""
 
 _KINDS: dict[str, type[tree.Statement]] = {
     "kernels": tree.KernelStatement,
@@ -238,11 +238,11 @@ _KINDS: dict[str, type[tree.Statement]] = {
     "tied": tree.Tie,
     "such that": tree.Constrain,
 }
-"""The declarations that stand above the steps, and the word before each kind."""
+"""The declarations listed above the steps, with the word that introduces each kind."""
 
 
 def emit_latex(graph: Graph) -> str:
-    """The network as it is written, as an algorithm; it is as long for any number of steps."""
+    """The network as written, as an algorithm whose length does not depend on the number of steps."""
     program = graph.program
     writer = _Algorithm(program, PaperFormatter(constants=program.constants))
     items = arrange(graph.as_written)[1]
@@ -292,7 +292,7 @@ class _Algorithm:
                 yield rf"\Statex {word} {', '.join(map(self.formatter.declaration, found))}"
 
     def body(self, items: Sequence[Item], is_inside: bool) -> Iterator[str]:
-        """Equations and loops; the terms of a reduction are part of the equation that they are in."""
+        """Equations and loops; the terms of a reduction are written inside its equation."""
         for item in items:
             if isinstance(item, ForLoop):
                 yield from self.loop(item)
@@ -301,7 +301,7 @@ class _Algorithm:
                 yield from _display(left, right) if is_inside else [rf"\State ${left} = {right}$"]
 
     def loop(self, item: ForLoop) -> Iterator[str]:
-        """A loop, and in it what its last turn leaves out."""
+        """A loop; what its last iteration leaves out is inside an `If`."""
         inside, rest = list(self.body(item.body, True)), list(self.body(item.rest, True))
         if not inside and not rest:
             return
@@ -314,7 +314,7 @@ class _Algorithm:
         yield r"\EndFor"
 
     def sides(self, leaf: Leaf) -> tuple[str, str]:
-        """The sides of an equation, at the indices that it has here; its range is said by the loops around it."""
+        """The two sides of an equation with its indices substituted; the loops around it state their ranges."""
         equation = leaf.template.statement
         indices = {n: _as_index(v, equation) for n, v in leaf.binding().items() if v != Position(n, 0)}
         left, right = (substitute_indices(side, indices) for side in (equation.left, equation.right))
@@ -330,7 +330,7 @@ def _as_index(position: Position, equation: tree.Equation) -> tree.Index:
 
 
 def _display(left: str, right: str) -> Iterator[str]:
-    """A numbered equation, in lines that start with a sign where it is long."""
+    """A numbered equation; a long one is split into lines that start with a sign."""
     parts = _sum_lines(right) if len(left) + len(right) > _LONGEST_EQUATION else [right]
     yield from (r"\State", r"\begin{equation}")
     if len(parts) == 1:
@@ -343,6 +343,6 @@ def _display(left: str, right: str) -> Iterator[str]:
 
 
 def _sum_lines(text: str) -> list[str]:
-    """A sum, broken before the signs that stand in no brackets."""
+    """A sum, split before the signs outside all brackets."""
     signs = [at for at, depth in breaks_of(text) if not depth and text[at + 1] in "+-"]
     return [text[start:end].strip() for start, end in pairwise([0, *signs, len(text)])]

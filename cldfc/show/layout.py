@@ -1,4 +1,4 @@
-"""A network laid out by level and step. Boxes do not overlap, and no edge runs through a box."""
+"""Lays out a network by level and step: boxes do not overlap, and no edge crosses a box."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cldfc.show.labels import colours_of
 from cldfc.show.routes import Way, assign_tracks, channel_stretches, find_ways, gap_stretches
 
 _EDGE, _BESIDE, _MARGIN, _TRACK = 14.0, 9.0, 14.0, 7.0
-"""Room at the left; beside boxes; above and below them; between edges that run beside each other."""
+"""Space at the left edge; beside boxes; above and below them; between parallel edges."""
 _BAND_GAP, _FRAME, _LOOP = 8.0, 4.0, 20.0
-"""Between levels; around the boxes of a block; above a block with a loop."""
+"""Space between levels; around the boxes of a block; above a block with a loop."""
 
 
 def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> Picture:
-    """Lay a network out as it is given; `is_full` draws every one of many steps.
+    """Lay out a graph; `is_full` draws every step.
 
-    Lines are as long as `room` allows, or as the longest block needs. u@1 = relu(f), r@ℓ = u@ℓ - A * u@ℓ,
-    u@ℓ+1 = R *_2 r@ℓ and h = linear(avgpool(r@2)) stand in columns, lanes (slots 1 and 4) and channels like this:
+    Lines are as wide as `room` allows, or as the widest block needs. u@1 = relu(f), r@ℓ = u@ℓ - A * u@ℓ,
+    u@ℓ+1 = R *_2 r@ℓ and h = linear(avgpool(r@2)) are placed in columns, lanes (slots 1 and 4) and channels:
 
         column  0      1      2     3    4     5        6          7       8
         slot 1  f ─→ relu ─→ u1 ┬─→ A ─→ + ─→ r1 ┐
@@ -56,11 +56,11 @@ class _Drawing:
         self.channels = assign_tracks(channel_stretches(grid, self.ways))
         levels = list(dict.fromkeys(row.level for row in grid.rows))
         self.bands = [levels.index(row.level) for row in grid.rows]
-        """The band of each row; lines of one level are one band."""
+        """The band of each row; all lines of a level form one band."""
         self.levels = self.name_levels()
         names = dict.fromkeys(block.value[0] for block in grid.blocks if block.value[1])
         self.hues = {name: number for number, name in enumerate(names)}
-        """A number for each name of values that have a tag, in the order of their definition."""
+        """A number for each name of values with a tag, in the order of definition."""
         folded = [row for row, block in zip(grid.row_of, grid.blocks, strict=True) if block.is_folded]
         self.loops = {grid.rows[row].top for row in folded}
         self.boxes = Boxes(graph, grid, self.ways, [self.levels[band][1] for band in self.bands])
@@ -93,7 +93,7 @@ class _Drawing:
     # Places
 
     def place_columns(self) -> tuple[list[float], float]:
-        """Where each slot across begins, and where the last one ends."""
+        """The left edge of each gap and column, and the right edge of the last."""
         widths = [0.0] * (2 * self.grid.columns + 1)
         for box, (column, _) in self.grid.cells.items():
             widths[2 * column + 1] = max(widths[2 * column + 1], self.sizes[box][0])
@@ -138,7 +138,7 @@ class _Drawing:
         )
 
     def frame(self, number: int) -> Frame:
-        """The frame around a block; one with a loop reaches up to it."""
+        """The frame around a block; that of folded steps reaches up to their loop."""
         block, places = self.grid.blocks[number], [self.rectangle(box) for box in self.boxes.of_block[number]]
         row = self.grid.row_of[number]
         tops = [p.y for p in places] + [self.tops[self.grid.rows[row].top + 1]] * block.is_folded
@@ -198,7 +198,7 @@ def _add_up_places(sizes: list[float], start: float) -> tuple[list[float], float
 
 
 def _corners(points: list[Point]) -> Iterator[Point]:
-    """The corners of a line, without points that lie on the way."""
+    """The ends and corners of a line, without points inside a straight segment."""
     for at, point in enumerate(points):
         if 0 < at < len(points) - 1:
             before, after = points[at - 1], points[at + 1]

@@ -1,4 +1,4 @@
-"""What is told beside a picture: tables of kernels, and each box."""
+"""The text beside a picture: the table of kernels, and the tooltip of each box."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _KernelRow:
-    """A shared parameter, kernels and scalars with their colour, or all of one name that are not shared."""
+    """One shared parameter, or all unshared parameters of one name; shared kernels and scalars have a colour."""
 
     is_kernel: bool
-    """Whether it is a kernel or scalar of the spec, and not what belongs to a place in an equation."""
+    """Whether it is a kernel or scalar of the spec, not owned by an operator such as `bn` or `linear`."""
     name: str
     shape: str
     keys: tuple[Key, ...]
@@ -34,7 +34,7 @@ class _KernelRow:
 
 
 def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
-    """Rows for all that is stored: shared kernels and scalars, the others, what belongs to places in equations."""
+    """Rows for all parameters: shared kernels and scalars, then other ones, then what operators own."""
     uses, colours, declared = count_uses(graph), colours_of(graph), graph.program.parameters
     groups: dict[object, list[Key]] = {}
     for key in sorted(graph.parameters, key=lambda key: (key[0] not in declared, key not in colours)):
@@ -59,7 +59,7 @@ def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
 
 
 def _channels_text(graph: Graph, keys: Sequence[Key]) -> str:
-    """`512 → 10` of linear maps, `64 channels` of norms; a range for several."""
+    """`512 → 10` for linear maps, `64 channels` for norms; several have a range."""
     sizes = [graph.parameters[key].sizes for key in keys]
     if "channels" in sizes[0]:
         return f"{_range_text(size['channels'] for size in sizes)} channels"
@@ -78,7 +78,7 @@ def _widths_text(graph: Graph, keys: Sequence[Key]) -> str:
 
 
 def _range_text(numbers: Iterable[float]) -> str:
-    """`64…512`, or the number that all are."""
+    """`64…512`, or a single number if all are equal."""
     found = list(numbers)
     return "…".join(str(n) for n in sorted({min(found), max(found)}))
 
@@ -103,7 +103,7 @@ def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int],
 
 
 def _title(graph: Graph, node: DrawnBox) -> str:
-    """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
+    """The first line: a kernel with its widths, operators in the order of application, the equation of a value."""
     if node.parameters:
         name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)
         return f"{name}: {_widths_text(graph, node.parameters)}"

@@ -45,6 +45,6 @@ def _colours(graph: Graph) -> Iterator[str]:
 
 
 def mermaid_string(*lines: str) -> str:
-    """A string of one or more lines, with what Mermaid or HTML would act upon as character codes."""
+    """A string of one or more lines; characters special to Mermaid or HTML are escaped as character codes."""
     escaped = ("".join(f"#{ord(c)};" if c in '"<>&#`' else c for c in line) for line in lines)
     return '"' + "<br>".join(escaped) + '"'

@@ -1,4 +1,4 @@
-"""A picture as a PDF page of lines and letters: reads the SVG that `svg.py` writes, and nothing else."""
+"""Converts a picture to a PDF page of vector graphics; reads only the SVG that `svg.py` writes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cldfc.show.boxes import FONTS
 
 _Style = dict[str, str]
 _POINTS, _LARGEST = 0.75, 14_400.0
-"""Of a pixel; and of a page that every program opens."""
+"""Points per pixel; the largest side, in points, of a page that every program opens."""
 _ROUND = 0.5523
-"""How far along a side the handles of a curve stand that is nearly a quarter of a circle."""
+"""Position of the control points of a Bézier curve that approximates a quarter circle, as a fraction of the radius."""
 
 
 def draw_pdf(svg: str, points: float | None = None) -> bytes:
-    """One page, `points` wide, or with a point for each 4/3 pixels."""
+    """One page, `points` wide; by default 3/4 point per pixel, less if the page would become too large."""
     root = fromstring(svg)
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     scale = points / width if points else min(_POINTS, _LARGEST / max(width, height))
@@ -47,7 +47,7 @@ def _first_element(root: Element, name: str) -> Element:
 
 
 def _tag(element: Element) -> str:
-    """Its name, without that of SVG."""
+    """The tag name without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
@@ -58,7 +58,7 @@ def _font(style: str) -> str:
 
 
 def _rules(css: str) -> list[tuple[list[str], _Style]]:
-    """Selectors, `.kernel rect` in parts, and what they set."""
+    """The rules of a style sheet: a selector such as `.kernel rect`, split into parts, and its properties."""
     found: list[tuple[list[str], _Style]] = []
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
         style = dict(part.split(":", 1) for part in body.split(";"))
@@ -72,7 +72,7 @@ class _Page:
         self.rules = rules
 
     def draw(self, element: Element, inherited: _Style, above: tuple[str, ...]) -> None:
-        """Draw an element and what is in it; `above` are the classes of what it is in."""
+        """Draw an element and its children; `above` are the classes of its ancestors."""
         classes = tuple(element.get("class", "").split())
         style = {**inherited, **self.style(element, classes, above)}
         match _tag(element):
@@ -88,7 +88,7 @@ class _Page:
             self.draw(child, {}, (*above, *classes))
 
     def style(self, element: Element, classes: tuple[str, ...], above: tuple[str, ...]) -> _Style:
-        """What the rules set, the last one above all; then what the element says of itself."""
+        """The properties of an element: later rules override earlier ones, and its `style` attribute all rules."""
         style: _Style = {}
         own = {_tag(element), *(f".{name}" for name in classes)}
         for (*outer, last), given in self.rules:
@@ -98,7 +98,7 @@ class _Page:
         return {**style, name: value} if value else style
 
     def paint(self, style: _Style) -> tuple[bool, bool]:
-        """Set colours and lines; whether to draw the line, and whether to fill what is inside."""
+        """Set colours and line style; returns whether to draw the outline, and whether to fill the inside."""
         line, inside = style.get("stroke", "none"), style.get("fill", "#000")
         if line != "none":
             self.canvas.setStrokeColor(_full(line))

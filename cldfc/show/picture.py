@@ -1,4 +1,4 @@
-"""A picture of a network in a file; each format says in its way that cldfc has written it."""
+"""Writes a picture of a network in each file format, with the mark of cldfc where the format has room for it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from cldfc.show.boxes import FONTS
 from cldfc.show.drawing import READABLE, Width
 
 _SCALE, _PRINT = 2.0, 300 / 96
-"""Pixels of a PNG for one of the layout, and for one of a width in print, 300 to the inch."""
+"""PNG pixels per pixel of the layout, and, for a width in print, per CSS pixel: 300 per inch."""
 MOST_PIXELS = 100_000_000
-"""Of a PNG, which has them in memory, four bytes each."""
+"""Largest PNG, which is in memory at four bytes per pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawingOptions:
-    """How a network is drawn: all its steps, what `before` has not marked, how wide; and who hears of small type."""
+    """How a network is drawn: with every step, with differences from `before` marked, at a `width`.
+
+    `say` is warned if the smallest type is unreadable at that width.
+    """
 
     is_full: bool = False
     before: Graph | None = None
@@ -31,7 +34,7 @@ class DrawingOptions:
 
 
 def svg(graph: Graph, wish: DrawingOptions) -> str:
-    """A comment inside says that cldfc has written it."""
+    """An SVG file; the mark is a comment after its first tag."""
     return _bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
 
 
@@ -58,7 +61,7 @@ def _picture_size(svg: str) -> tuple[float, float]:
 
 
 def html(graph: Graph, wish: DrawingOptions) -> str:
-    """So does one on the second line of a page."""
+    """An HTML page; the mark is a comment on its second line."""
     from cldfc.show.html import draw_page
 
     page = draw_page(graph, wish.is_full, wish.before and wish.before.as_written)
@@ -66,7 +69,10 @@ def html(graph: Graph, wish: DrawingOptions) -> str:
 
 
 def png(graph: Graph, wish: DrawingOptions) -> bytes:
-    """Text that stands behind the head of the image, 8 + 25 bytes; and how large it is in print."""
+    """A PNG file; the mark is a text chunk after signature and header, 8 + 25 bytes.
+
+    A width in print also sets the resolution. Raises UsageError if the image would have too many pixels.
+    """
     from resvg_py import svg_to_bytes
 
     drawn, width = _bare_svg(graph, wish), wish.width
@@ -91,7 +97,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def pdf(graph: Graph, wish: DrawingOptions) -> bytes:
-    """A comment behind the end, where it moves nothing."""
+    """A PDF file; the mark is a comment at the end, where it shifts no offsets."""
     from cldfc.show.pdf import draw_pdf
 
     page = draw_pdf(_bare_svg(graph, wish), wish.width and wish.width.points)

@@ -1,4 +1,4 @@
-"""The ways of edges through the grid, on tracks beside each other, where no box stands."""
+"""Routes edges through the grid, around the boxes and on parallel tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Cells = Mapping[tuple[int, int], Box]
 
 @dataclass(frozen=True, slots=True)
 class _Port:
-    """Where an edge enters a box: a side, and its place among those that enter there."""
+    """Where an edge enters a box: the side, and its position among the edges on that side."""
 
     side: _Side
     place: int = 0
@@ -24,10 +24,10 @@ class _Port:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An edge from the right of one box to a port of another.
+    """An edge from the right side of one box to a port of another.
 
-    It runs along the slots `across`, the first of which is the lane of its source, and from each to the next along
-    the gaps `down`. To a port above or below it leaves the last of `across` at that port.
+    It runs along the slots `across`, starting with the lane of its source, and along the gaps `down` from each slot to
+    the next. If the port is above or below the target, it leaves the last slot there.
     """
 
     source: Box
@@ -70,7 +70,7 @@ def _sources(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box]
 
 
 def _choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: Mapping[Key, Box]) -> list[_Port]:
-    """The chain enters at the left; values of the same row or of one below it from below, all else from above."""
+    """The chain enters from the left, values of the same row or a lower one from below, all others from above."""
     slot = grid.cells[target][1]
     inner = [o.part is not None and grid.cells[target[0], o.part][1] == slot for o in operands]
     main = inner.index(True) if True in inner else 0
@@ -91,7 +91,7 @@ def _choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: M
 def _find_turns(
     grid: Grid, cells: _Cells, source: Box, target: Box, port: _Port
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The slots and gaps that an edge runs along, the plainest that meet no box."""
+    """The slots and gaps of the simplest route of an edge that meets no box."""
     (a, s), (b, t) = grid.cells[source], grid.cells[target]
     first, last = 2 * a + 2, 2 * b
     if port.side != "left":
@@ -99,7 +99,7 @@ def _find_turns(
         if a < b and is_next and _are_empty(cells, s, a + 1, b):
             return (s,), ()
         return (s, t - 1 if port.side == "top" else t + 1), (first,)
-    # What leaves a box beside the first gap in that lane would run on the same line for a while.
+    # The edges of a box beside the first gap in that lane would overlap with this one.
     if a < b and _are_empty(cells, t, a + 1, b - 1) and (s == t or (a, t) not in cells):
         return ((s,), ()) if s == t else ((s, t), (first,))
     return (s, _channel(grid, source, target), t), (first, last)
@@ -110,7 +110,7 @@ def _are_empty(cells: _Cells, slot: int, first: int, last: int) -> bool:
 
 
 def _channel(grid: Grid, source: Box, target: Box) -> int:
-    """The channel beside the target's lane that an edge to its left side runs along."""
+    """The channel beside the target's lane for an edge that enters from the left."""
     slot, row, before = grid.cells[target][1], grid.row_with(target), grid.row_with(source)
     is_low = slot == row.slot(0)
     return slot + 1 if is_low and before.top >= row.top else slot - 1
@@ -123,14 +123,14 @@ _Stretch = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Tracks:
-    """The line on which a box's edges run, for each gap or channel, and how many lines there are."""
+    """The line of each box's edges in each gap or channel, and the number of lines in each."""
 
     lines: Mapping[_Place, int]
     counts: Mapping[int, int]
 
 
 def gap_stretches(ways: Iterable[Way]) -> Iterable[tuple[_Place, _Stretch]]:
-    """Where edges run in gaps, from slot to slot."""
+    """The stretches of edges in gaps, from slot to slot."""
     for way in ways:
         for at, gap in enumerate(way.down):
             ends = way.across[at], way.across[at + 1]
@@ -138,7 +138,7 @@ def gap_stretches(ways: Iterable[Way]) -> Iterable[tuple[_Place, _Stretch]]:
 
 
 def channel_stretches(grid: Grid, ways: Iterable[Way]) -> Iterable[tuple[_Place, _Stretch]]:
-    """Where edges run in channels, from gap to gap, or to the column of a port."""
+    """The stretches of edges in channels, from gap to gap, or to the column of a port."""
     for way in ways:
         after = [*way.down, 2 * grid.cells[way.target][0] + 1]
         for at, slot in enumerate(way.across):
@@ -147,9 +147,9 @@ def channel_stretches(grid: Grid, ways: Iterable[Way]) -> Iterable[tuple[_Place,
 
 
 def assign_tracks(stretches: Iterable[tuple[_Place, _Stretch]]) -> _Tracks:
-    """The first free line for all that a box's edges take at a place, the shortest first.
+    """Assign the edges of each box the first free line of a gap or channel, shortest stretches first.
 
-    In a gap the edges that leave boxes on its left come first, then those that only enter boxes on its right.
+    In a gap, edges that leave boxes on its left come before those that only enter boxes on its right.
     """
     whole: dict[_Place, _Stretch] = {}
     for place, (low, high) in stretches:

@@ -1,4 +1,4 @@
-"""What a network is made of, level by level: plain lines for the terminal."""
+"""A summary of a network, level by level, as plain lines for the terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folding_lines(folded: Folded) -> list[str]:
 
 
 def _kernels_text(graph: Graph, keys: Sequence[Key], keyword: str) -> str:
-    """`A@ℓ keeps its bn` where that holds for all of them, or `A@2, A@3 keep their bn`."""
+    """`A@ℓ keeps its bn` for a whole family, or `A@2, A@3 keep their bn`."""
     name, tag = keys[0]
     family = [key for key in graph.parameters if key[0] == name and len(key[1]) == len(tag)]
     if len(keys) == len(family):
@@ -51,7 +51,7 @@ def _kernels_text(graph: Graph, keys: Sequence[Key], keyword: str) -> str:
 
 
 def _family_text(graph: Graph, name: str, arity: int) -> str:
-    """A kernel with the indices that it depends on, which are fewer than those of its declaration where it is tied."""
+    """A kernel with the indices it depends on; a tied one has fewer than its declaration."""
     indices = graph.program.parameters[name].indices
     if arity < len(indices):
         indices = tuple(indices[place] for place in graph.program.ties[name].kept)
@@ -59,9 +59,9 @@ def _family_text(graph: Graph, name: str, arity: int) -> str:
 
 
 def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
-    """A table of levels, a line of totals, and what is to be noted: parameters as written, work as it is done.
+    """A table of levels, a line of totals, and notes. Parameters are counted as written, multiply-adds as computed.
 
-    Of a network that is not trained, nothing is said that matters in training alone.
+    With `is_trained` false, everything that matters only in training is left out.
     """
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
     costs = cost_of_operations(graph)
@@ -84,7 +84,7 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
 
 
 def _level_figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
-    """Parameters, those without sharing, multiply-adds."""
+    """Parameters, parameters without sharing, multiply-adds."""
     return f"{written.parameters:,}", f"{written.unshared:,}", cost.of_size(f"{cost.multiply_adds:,}")
 
 
@@ -95,7 +95,7 @@ def depth_text(cost: Cost, written: Cost) -> str:
 
 
 def open_text(cost: Cost) -> str:
-    """What to do for the figures that depend on the sizes of maps."""
+    """The line that says which figures depend on open sizes, and how to get them."""
     names = " and ".join(cost.open_sizes)
     return f"multiply-adds and activations depend on {names}; `--input` states a size"
 
@@ -107,7 +107,7 @@ def _layers_text(cost: Cost, written: Cost) -> str:
 
 
 def notes(graph: Graph) -> list[str]:
-    """Parameters that nothing trains, a line for each."""
+    """One line for each parameter that nothing trains."""
     found = find_untrained(graph)
     return [f"note: nothing trains `{format_key(key)}`: {reason}" for key, reason in found.items()]
 
@@ -126,11 +126,11 @@ def facts(graph: Graph) -> dict[str, str]:
 
 
 def summary_as_data(graph: Graph) -> dict[str, object]:
-    """The same as plain data, for `--json`.
+    """The summary as plain data, for `--json`.
 
-    Parameters are those of the spec as it is written, all else is what the generated module computes for one image;
-    memory is in bytes. What depends on sizes that are open is null. `levels` has for each level its `name`, its
-    `shapes` and the same figures.
+    Parameters are those of the spec as written; all other figures are those of the generated module, for one image
+    unless named `…_per_batch`. Memory is in bytes; figures that depend on open sizes are null. `levels` has the `name`,
+    the `shapes` and the same figures for each level.
     """
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
     computed = costs_of_levels(graph, costs)

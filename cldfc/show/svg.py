@@ -1,6 +1,6 @@
-"""A laid-out network as SVG: text for a file of its own, or for a page.
+"""A laid-out network as SVG, for a file or for a page.
 
-Only what `pdf.py` reads, too: rectangles, paths of M, L and Q, and texts, with the classes of `STYLE`.
+Uses only what `pdf.py` can read: rectangles, paths of M, L and Q, and texts, with the classes of `STYLE`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:
 .shared rect{stroke:none}.shared text{fill:#fff}
 .marked rect{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 2.5}
 """
-"""Where several rules hold, the last one does."""
+"""If several rules apply, the last one wins."""
 _DARK = """
 text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stroke:#373e47}.paper{fill:#0d1117}
 .edge{stroke:#9aa4af}.from0{stroke:#d9a634}.from1{stroke:#58a6ff}.from2{stroke:#56d364}.from3{stroke:#f778ba}
@@ -40,25 +40,25 @@ text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stro
 .hue2 rect{fill:#0f3320;stroke:#56d364}.hue3 rect{fill:#42182f;stroke:#f778ba}
 .shared rect{stroke:none}.shared text{fill:#fff}.marked rect{stroke:#ff7b72}
 """
-"""What is different on a dark screen."""
+"""Overrides for dark mode."""
 DARK_SCREEN = f"@media screen and (prefers-color-scheme:dark){{{_DARK}}}\n"
 _LINE_HEIGHT, _LEFT, _BETWEEN = 22.0, 14.0, 20.0
 _ROUND, _POINT = 5.0, 5.0
-"""Of a corner; of the head of an arrow, which is half as wide."""
+"""Radius of a corner; length and width of an arrowhead."""
 _HUES, _CORNERS = 4, (10.0, 2.0)
-"""Values of one name have a colour and corners; a fifth name has those of the first."""
+"""Number of colours, and corner radii, that tell values of different names apart; a fifth name starts over."""
 
 
 def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None, width: Width | None = None) -> str:
-    """A network as it is given, as a file of its own with a legend of what is shared.
+    """An SVG file of a graph, with a legend of shared kernels and scalars.
 
-    What it has differently from the network `before` is marked. With a `width` lines are as long as can be read there.
+    Differences from the network `before` are marked. With `width`, lines are only as long as remains readable there.
     """
     return _svg_of(graph, lay_out(graph, is_full, width and width.room), before, width)
 
 
 def draw_for_page(graph: Graph) -> str:
-    """The same for a page: it may be printed on A4 with margins of 2 cm, and is dark on a dark screen."""
+    """An SVG for a page: laid out for A4 with 2 cm margins, and with a dark mode."""
     return _svg_of(graph, lay_out(graph, room=Width(17, "cm").room), style=STYLE + DARK_SCREEN)
 
 
@@ -66,7 +66,7 @@ def _svg_of(
     graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
 ) -> str:
     marked = frozenset[int]() if before is None else find_marks(difference_of(before, graph), graph, picture)
-    note = "" if before is None else f"dashed: not so in {before.program.model}"
+    note = "" if before is None else f"dashed: differs from {before.program.model}"
     entries, right, bottom = _place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
     body = [*parts, *(part for entry in entries for part in _entry_parts(entry))]
@@ -87,9 +87,9 @@ def _svg_of(
 def picture_parts(
     picture: Picture, boxes: Sequence[str], lines: Sequence[str], marked: Collection[int]
 ) -> Iterator[str]:
-    """Bands, frames, edges and boxes, from the back to the front.
+    """Bands, frames, edges and boxes, from back to front.
 
-    `boxes` and `lines` are more attributes for each box and each edge; `marked` are numbers of boxes.
+    `boxes` and `lines` are additional attributes of each box and edge; `marked` has numbers of boxes.
     """
     for band in picture.bands:
         name = "".join(_band_name(band.place, band.name, band.sizes))
@@ -112,14 +112,14 @@ def _band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[st
 
 
 def _frame_parts(frame: Frame) -> Iterator[str]:
-    """A frame; one that stands for several steps lies on two more."""
+    """A frame; for folded steps, a stack of three."""
     p = frame.place
     for shift in (5, 2.5, 0) if frame.is_folded else (0,):
         yield _rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
 def _loop_parts(loop: LoopArrow) -> Iterator[str]:
-    """How often steps are taken, on the line that leads from the last one's value to the next."""
+    """The label of folded steps, on the line that leads back to their frame, if there is one."""
     (x, y), width = loop.middle, text_width(loop.text, SMALL) + 8
     if loop.points:
         yield f'<path class="edge{_hue("from", loop.hue)} in-{loop.band}" d="{_path(loop.points)}"/>'
@@ -140,12 +140,12 @@ def is_between(edge: Edge, picture: Picture) -> bool:
 
 
 def _hue(kind: str, number: int | None) -> str:
-    """The class for values of one name, or for the edges that leave them."""
+    """The CSS class of values of one name, or of the edges that leave them."""
     return "" if number is None else f" {kind}{number % _HUES}"
 
 
 def _path(points: Sequence[Point]) -> str:
-    """The commands of a line through some points, with rounded corners and the head of an arrow."""
+    """Path commands for a line through points, with rounded corners and an arrowhead."""
     commands = [f"M{_point_text(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = _towards(corner, before), _towards(corner, after)
@@ -160,7 +160,7 @@ def _path(points: Sequence[Point]) -> str:
 
 
 def _direction(start: Point, end: Point) -> Point:
-    """Where a piece of a line leads, as a step of length 1."""
+    """The unit vector along a horizontal or vertical segment."""
     length = abs(end[0] - start[0]) + abs(end[1] - start[1]) or 1
     return (end[0] - start[0]) / length, (end[1] - start[1]) / length
 
@@ -188,9 +188,9 @@ def _node_part(node: DrawnBox, more: str, mark: str) -> str:
 
 
 def _label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
-    """A name with its raised tag and its mark, in the middle of a box.
+    """A name with its superscript tag and its mark, centred at `x`.
 
-    The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
+    Each part is a text element of its own, because renderers disagree about centring a text with several parts.
     """
     style = "symbol" if is_symbol else ""
     if not label.raised and not label.mark:
@@ -212,7 +212,7 @@ def _rectangle(place: Rectangle, radius: float, classes: str, more: str = "") ->
 
 
 def _text(x: float, y: float, content: str, classes: str) -> str:
-    """A text at a place, as wide as it was measured in whatever font it is shown."""
+    """A text element; `textLength` keeps its measured width in any font."""
     attribute = f' class="{classes}"' if classes else ""
     wide = text_width(content, SMALL if "small" in classes.split() else SIZE)
     length = f' textLength="{wide:.1f}"' if len(content) > 1 else ""
@@ -230,7 +230,7 @@ def _entry_parts(entry: _LegendEntry) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _LegendEntry:
-    """A colour and what has it; without a colour, a name and what it stands for."""
+    """A colour with the kernel that has it, a name with the operators it stands for, or a note."""
 
     x: float
     y: float
@@ -246,9 +246,9 @@ class _LegendEntry:
 
 
 def _place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[_LegendEntry], float, float]:
-    """The entries below a picture, as many in a line as there is room for; and the size of both together.
+    """The legend entries below a picture, in lines that fill its width, and the size of picture and legend together.
 
-    `note` is the last entry, if there is one.
+    `note`, unless empty, is the last entry.
     """
     entries: list[_LegendEntry] = []
     x, y, right = _LEFT, picture.height + 6, picture.width
@@ -264,7 +264,7 @@ def _place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[_Lege
 
 
 def _legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
-    """Colours with what has them and how often it is used; then names with what they stand for."""
+    """Colours with the kernel and its number of uses; then names with the operators they stand for."""
     uses, seen = count_uses(graph), set[str]()
     for node in picture.nodes:
         if node.colour is not None and node.colour not in seen:

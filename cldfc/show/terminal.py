@@ -1,4 +1,4 @@
-"""A network in the terminal or a prompt: one row per level, one colour per shared kernel."""
+"""A network in the terminal, a notebook or a Python prompt: one row per level, one colour per shared kernel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DIM, _BOLD, _VALUE = "dim", "bold", "gold3"
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What joins a chain at a column, from where the chain starts or from elsewhere."""
+    """An operand that joins a chain at a column, from where the chain starts or from elsewhere."""
 
     from_start: bool
     pieces: tuple[_Piece, ...]
@@ -47,7 +47,7 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Strip:
-    """The lines of a block, and how far from the block before it they stand."""
+    """The lines of a block, and its distance from the block before."""
 
     lines: list[list[_Piece]]
     gap: int
@@ -58,7 +58,7 @@ class _Strip:
 
 
 _MOST_PARTS = 60
-"""Parts that are written in one line."""
+"""Most parts written on one line."""
 
 
 class _StripWriter:
@@ -73,7 +73,7 @@ class _StripWriter:
         return self.spell(self.names.get(value, own))
 
     def strip(self, block: Block, is_named: bool) -> _Strip:
-        """The lines of a block; `is_named` writes the value that it starts from, if that does not stand before it."""
+        """The lines of a block; `is_named` writes the value that it starts from, superfluous right after that value."""
         chain, start = self.chain(block), _first_value(block)
         head: list[_Piece] = [(f"{self.name(start)} ", _VALUE)] if is_named and start is not None else []
         at = _text_columns(head)
@@ -90,12 +90,12 @@ class _StripWriter:
         return _Strip([line, *_draw_branches(branches, at)], 3 if is_named else 1)
 
     def chain(self, block: Block) -> list[int]:
-        """The parts on the lane of the value, in the order of use."""
+        """The parts on the lane of the value, in the order of application."""
         cells = arrange_parts(block).cells
         return sorted((part for part, (_, lane) in cells.items() if lane == 0), key=lambda part: cells[part])
 
     def value(self, block: Block) -> Iterator[_Piece]:
-        """The value of a block, with its steps if it stands for several; no arrow is needed behind `⊕`."""
+        """The value of a block, with its steps if they are folded; no arrow is needed after `⊕`."""
         result = block.result
         if result is not None and (result.part is None or block.parts[result.part].kind != "merge"):
             yield self.arrow, _DIM
@@ -126,10 +126,10 @@ class _StripWriter:
         return _Branch(is_start, path[1:] if is_start else path, column, operand.sign < 0)
 
     def inline(self, block: Block, operand: Operand, left: list[int] | None = None) -> Iterator[_Piece]:
-        """An operand with all that leads to it in one line; what is joined stands in parentheses.
+        """An operand with everything that leads to it, on one line; merges are in parentheses.
 
-        A part that is used several times is written at each use, so that their number can grow with the power of the
-        levels, as in a W-cycle: behind `_MOST_PARTS` there are dots. `left` counts down to that.
+        A part is written at each of its uses, so the length can grow exponentially with the number of levels, as in a
+        W-cycle: after `_MOST_PARTS` parts there are only dots. `left` holds the number of parts left until then.
         """
         left = [_MOST_PARTS] if left is None else left
         if operand.part is None:
@@ -154,7 +154,7 @@ class _StripWriter:
         yield ") ", _DIM
 
     def sentence(self, block: Block) -> list[_Piece]:
-        """A block without lines below it, which can be broken anywhere."""
+        """A block on a single line without branches, which can be broken between any two pieces."""
         result = [] if block.result is None else list(self.inline(block, block.result))
         return [*result, *self.value(block)]
 
@@ -172,14 +172,14 @@ def _first_value(block: Block) -> Key | None:
 
 
 def _split_operands(block: Block, place: int, chain: Sequence[int]) -> tuple[Operand | None, list[Operand]]:
-    """The operand of a part that its chain leads to, and the others."""
+    """The operand of a part that is on its chain, and the others."""
     operands = list(block.parts[place].operands)
     main = next((o for o in operands if o.part is not None and o.part in chain), operands[0] if operands else None)
     return main, [operand for operand in operands if operand is not main]
 
 
 def _draw_branches(branches: Sequence[_Branch], start: int) -> list[list[_Piece]]:
-    """The lines below a chain: the shortest branches are the highest."""
+    """The lines below a chain, with the shortest branches on top."""
     placed: list[tuple[int, int, _Branch]] = []
     taken: list[list[tuple[int, int]]] = []
     lefts = [(_left_end(branch, start), branch) for branch in branches]
@@ -218,7 +218,7 @@ def _branch_text(branch: _Branch, left: int) -> list[_Piece]:
 
 
 class _Canvas:
-    """A line that is written to out of order."""
+    """A line that can be written in any order."""
 
     def __init__(self) -> None:
         self.cells: dict[int, _Piece] = {}
@@ -230,7 +230,7 @@ class _Canvas:
                 column += 1
 
     def cross(self, column: int) -> None:
-        """Let a line from below pass."""
+        """Draw a vertical line through this one."""
         there = self.cells.get(column, (" ", ""))[0]
         self.cells[column] = {" ": "│", "─": "┼", "╯": "┤", "╰": "├"}.get(there, there), _DIM
 
@@ -239,14 +239,14 @@ class _Canvas:
 
 
 def _text_columns(pieces: Sequence[_Piece]) -> int:
-    """The columns that a text takes; every letter of the language takes one."""
+    """The width of a text in columns; every character of the language is one column wide."""
     return sum(len(text) for text, _ in pieces)
 
 
 def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn: bool = True) -> None:
-    """Print a network as it is written: its equations, its levels, its kernels and the totals; and what is computed.
+    """Print a network as written, its equations, levels and kernels, and the totals as written and as computed.
 
-    `is_full` draws every step, however many there are; beside another picture nothing is drawn.
+    `is_full` draws every step. With `is_drawn` false, the levels are left out.
     """
     written = graph.as_written
     console.print(Text(graph.program.model, style="bold"))
@@ -266,7 +266,7 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
 
 
 def _print_facts(program: Program, console: Console) -> None:
-    """The operators, each with what breaks its linearity, or a bound of its norm; and what was proved."""
+    """Print each operator with what makes it nonlinear, or a bound on its norm, then the constraints proved."""
     operators = list(operators_of(program.spec))
     head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
     texts = [printable(format_let(operator, head), console.encoding) for operator in operators]
@@ -283,7 +283,7 @@ def _print_facts(program: Program, console: Console) -> None:
 
 
 def _print_levels(graph: Graph, console: Console, is_full: bool) -> None:
-    """One row per level: its values from left to right, each after the parts that lead to it."""
+    """Print a row for each level: its values from left to right, each after the parts that compute it."""
     blocks = blocks_of(graph, is_full)
     rows: dict[int | None, list[Block]] = {}
     for block, level in zip(blocks, drawn_levels(blocks), strict=True):
@@ -309,13 +309,13 @@ def _print_levels(graph: Graph, console: Console, is_full: bool) -> None:
 
 
 def _print_lines(lines: Sequence[Text], console: Console, **options: Any) -> None:
-    """Print lines as one text: many take much less time than one by one."""
+    """Print lines as one text, which is much faster than one by one."""
     if lines:
         console.print(Text("\n").join(lines), **options)
 
 
 def _lay_strips(writer: _StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[_Piece]]:
-    """The lines of one level: as many blocks side by side as there is room for."""
+    """The lines of one level, with as many blocks side by side as fit into `width`."""
     beside: list[_Strip] = []
     before: Key | None = None
     for block in blocks:
@@ -353,7 +353,7 @@ def _break_line(pieces: Sequence[_Piece], width: int) -> Iterator[list[_Piece]]:
 
 
 def _print_kernels(graph: Graph, console: Console) -> None:
-    """Kernels that are shared, one by one; the others by name; what sharing saves."""
+    """Print shared kernels one by one, all others by name, and what sharing saves."""
     rows: list[list[RenderableType]] = []
     for row in parameter_rows(graph):
         name = Text.assemble(("■ " if row.is_kernel else "  ", row.colour or "dim"), row.name)
@@ -384,7 +384,7 @@ _PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">
 
 
 def picture_html(graph: Graph, svg: str) -> str:
-    """A network for a notebook: its picture, an image so that styles stay apart, and what else the terminal prints."""
+    """A network for a notebook: its picture, as an image so that its CSS stays inside, and the rest of the report."""
     data = base64.b64encode(svg.encode()).decode()
     image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{data}"/>'
     console = Console(io.StringIO(), width=_HTML_WIDTH, record=True, force_jupyter=False)
@@ -407,7 +407,7 @@ def plain_console() -> Console:
 
 
 def printed_text(console: Console) -> str:
-    """What such a console has printed, without white space at the ends of lines."""
+    """What a plain console has printed, without trailing white space."""
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -417,6 +417,6 @@ def is_notebook() -> bool:
 
 
 def put_out(value: object) -> None:
-    """Show a value below the cell, as one output."""
+    """Display a value below the notebook cell, as one output."""
     display: Any = import_module("IPython.display")
     display.display(value)

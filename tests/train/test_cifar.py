@@ -318,7 +318,7 @@ HOSTILE = [
     (FINE[:-9], "cannot be read as a batch"),
     (b"not a pickle", "cannot be read as a batch"),
     # A memo of two thousand million places.
-    (b"\x80\x02]r" + struct.pack("<I", 2**31 - 1) + b".", "numbers more values than it can hold"),
+    (b"\x80\x02]r" + struct.pack("<I", 2**31 - 1) + b".", "refers to more values than it can hold"),
 ]
 
 

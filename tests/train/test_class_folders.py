@@ -364,7 +364,7 @@ def test_a_training_goes_on_without_bad_files(flowers: Path) -> None:
     for path in (flowers / "test" / "Aster").iterdir():
         path.write_text("blue")
     refused = run(*train, "-o", "runs/b")
-    assert refused.exit_code == 2 and "no image of the class `Aster` that is to test on can be read" in refused.output
+    assert refused.exit_code == 2 and "no test image of the class `Aster` can be read" in refused.output
     refused = run(*TRAIN[:-4], "--data", "digits", "--skip-unreadable")
     assert refused.exit_code == 2 and "`digits` has no class folders" in refused.output
 

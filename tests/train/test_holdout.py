@@ -107,12 +107,12 @@ def test_of_the_images_that_are_used_some_are_held_out() -> None:
 
 def test_what_does_not_go_together() -> None:
     dataset = find("digits")
-    with pytest.raises(UsageError, match="`--patience` looks at images for validation, and there are none") as caught:
+    with pytest.raises(UsageError, match="`--patience` needs validation images, and `digits` has none") as caught:
         check_validation(dataset, Recipe(epochs=1, batch=2, lr=1, patience=3))
     assert "`--holdout 0.1`" in caught.value.help
     own = dataset.model_copy(update={"has_validation": True})
     check_validation(own, Recipe(epochs=1, batch=2, lr=1, patience=3))
-    with pytest.raises(UsageError, match="has images for validation already"):
+    with pytest.raises(UsageError, match="already has validation images"):
         check_validation(own, Recipe(epochs=1, batch=2, lr=1, holdout=0.1))
     with pytest.raises(UsageError, match="`load` gives no images for validation, and the entry says that there are"):
         load_images(own, Path())
@@ -454,7 +454,7 @@ def test_folders_that_cannot_be_divided(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--patience", 3], "`--patience` looks at images for validation"),
+        (["--patience", 3], "`--patience` needs validation images"),
         (["--holdout", 1], "`holdout` cannot be 1.0"),
         (["--holdout", -0.1], "`holdout` cannot be -0.1"),
         (["--holdout", 0.1, "--patience", -1], "`patience` cannot be -1"),

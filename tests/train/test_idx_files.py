@@ -210,8 +210,8 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     (IMAGES, head(8, 2, 6, 5) + bytes(480), "neither its second nor its last axis has 1 or 3"),
     (IMAGES, head(8, 5, 5) + bytes(200), "have 1 × 5 × 5 pixels, those of `small/t10k-images-idx3-ubyte` 1 × 6 × 5"),
     ("train-labels-idx1-ubyte", head(7) + bytes(7), "holds 7 labels, of 8 images"),
-    ("train-labels-idx1-ubyte", head(8) + bytes(8), "has the label 1, which `small/train-labels-idx1-ubyte` has not"),
-    ("t10k-labels-idx1-ubyte", head(4) + b"\0\1\2\3", "has the label 3, which `small/train-labels-idx1-ubyte` has not"),
+    ("train-labels-idx1-ubyte", head(8) + bytes(8), "has the label 1, which `small/train-labels-idx1-ubyte` lacks"),
+    ("t10k-labels-idx1-ubyte", head(4) + b"\0\1\2\3", "has the label 3, which `small/train-labels-idx1-ubyte` lacks"),
     ("train-labels-idx1-ubyte", head(8, 1, 1) + bytes(8), "is not an IDX file with 1 axis of bytes"),
 ]
 
