@@ -18,8 +18,6 @@ from cldfc.show.boxes import FONTS
 _Style = dict[str, str]
 _POINTS, _LARGEST = 0.75, 14_400.0
 """Points per pixel; the largest side, in points, of a page that every program opens."""
-_ROUND = 0.5523
-"""Position of the control points of a Bézier curve that approximates a quarter circle, as a fraction of the radius."""
 
 
 def draw_pdf(svg: str, points: float | None = None) -> bytes:
