@@ -210,4 +210,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(measure, 8)
+    main(measure, 35)
