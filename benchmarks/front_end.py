@@ -51,8 +51,11 @@ def levels(count: int) -> str:
 
 def v_cycles(count: int) -> str:
     """Cycles over four levels, one after the other: 50 operations each, and four equations that only rename."""
-    cycles = count // 54
-    return f"""{HEAD}levels ℓ = 1..4
+    return cycles_over(4, count // 54)
+
+
+def cycles_over(levels: int, cycles: int) -> str:
+    return f"""{HEAD}levels ℓ = 1..{levels}
 steps i = 1..2
 steps n = 1..{cycles}
 kernel A@ℓ : 3×3 → 8
@@ -62,11 +65,11 @@ kernel P@ℓ : 3×3 → 8
 g@0      = θ * f
 b@1,n    = g@0
 d@1,n,0  = e@n-1
-d@ℓ,n,0  = 0                                        for ℓ = 2..4
+d@ℓ,n,0  = 0                                        for ℓ = 2..{levels}
 d@ℓ,n,i  = d@ℓ,n,i-1 + S@ℓ * (b@ℓ,n - A@ℓ * d@ℓ,n,i-1)
 b@ℓ+1,n  = R@ℓ *_2 (b@ℓ,n - A@ℓ * d@ℓ,n,2)
-c@4,n    = d@4,n,2
-c@ℓ,n    = d@ℓ,n,2 + P@ℓ *^2 c@ℓ+1,n                for ℓ = 1..3
+c@{levels},n    = d@{levels},n,2
+c@ℓ,n    = d@ℓ,n,2 + P@ℓ *^2 c@ℓ+1,n                for ℓ = 1..{levels - 1}
 e@0      = 0
 e@n      = c@1,n
 h        = linear ∘ avgpool(e@{cycles})
@@ -95,13 +98,16 @@ def twice(count: int) -> str:
 
 def reductions(count: int) -> str:
     """Sums within sums, a pair in each step."""
-    last = count // 26
+    return sums_of(4, count // 26)
+
+
+def sums_of(terms: int, last: int) -> str:
     return f"""{HEAD}steps i = 1..{last}
-steps j = 1..4
+steps j = 1..{terms}
 steps k = 1..2
 kernel A@j,k : 3×3 → 8
 r@0 = θ * f
-r@i = r@i-1 + sum(j = 1..4 : relu(sum(k = 1..2 : A@j,k * relu(r@i-1))))
+r@i = r@i-1 + sum(j = 1..{terms} : relu(sum(k = 1..2 : A@j,k * relu(r@i-1))))
 h   = linear ∘ avgpool(r@{last})
 """
 

@@ -213,29 +213,21 @@ def compare(
 
 def count_calls(work: Callable[[], object]) -> int:
     """The calls of functions that some work takes: a measure of time that does not depend on the machine."""
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return calls
+    return _count_events("call", work)
 
 
 def count_lines(work: Callable[[], object]) -> int:
     """The lines that some work runs, also where it calls no function."""
-    lines = 0
+    return _count_events("line", work)
+
+
+def _count_events(wanted: str, work: Callable[[], object]) -> int:
+    events = 0
 
     def count(_frame: object, event: str, _argument: object) -> Any:
-        nonlocal lines
-        lines += event == "line"
-        return count
+        nonlocal events
+        events += event == wanted
+        return count if wanted == "line" else None
 
     before = sys.gettrace()
     sys.settrace(count)
@@ -243,4 +235,4 @@ def count_lines(work: Callable[[], object]) -> int:
         work()
     finally:
         sys.settrace(before)
-    return lines
+    return events

@@ -145,53 +145,12 @@ def test_the_work_of_loops_over_many_levels_grows_with_their_number():
     assert many < 4.5 * few
 
 
-CYCLES = """
-model Cycles
-levels ℓ = 1..{levels}
-steps i = 1..2
-steps n = 1..{cycles}
-input f : 3 × 32 × 32
-output h : 10
-kernel θ : 3×3 → 8
-kernel A@ℓ : 3×3 → 8
-kernel S@ℓ : 3×3 → 8
-kernel R@ℓ : 3×3 → 8
-kernel P@ℓ : 3×3 → 8
-g@0 = θ * f
-b@1,n = g@0
-d@1,n,0 = e@n-1
-d@ℓ,n,0 = 0 for ℓ = 2..{levels}
-d@ℓ,n,i = d@ℓ,n,i-1 + S@ℓ * (b@ℓ,n - A@ℓ * d@ℓ,n,i-1)
-b@ℓ+1,n = R@ℓ *_2 (b@ℓ,n - A@ℓ * d@ℓ,n,2)
-c@{levels},n = d@{levels},n,2
-c@ℓ,n = d@ℓ,n,2 + P@ℓ *^2 c@ℓ+1,n for ℓ = 1..{levels}-1
-e@0 = 0
-e@n = c@1,n
-h = linear ∘ avgpool(e@{cycles})
-"""
-SUMS = """
-model Sums
-input f : 3 × 8 × 8
-output h : 10
-kernel θ : 3×3 → 8
-steps i = 1..{cycles}
-steps j = 1..{levels}
-steps k = 1..2
-kernel A@j,k : 3×3 → 8
-r@0 = θ * f
-r@i = r@i-1 + sum(j = 1..{levels} : relu(sum(k = 1..2 : A@j,k * relu(r@i-1))))
-h = linear ∘ avgpool(r@{cycles})
-"""
-
-
-@pytest.mark.parametrize("text", [CYCLES, SUMS], ids=["cycles", "sums"])
-def test_what_repeats_inside_a_loop_is_a_loop_inside_it(text):
+@pytest.mark.parametrize("spec_of", [front_end.cycles_over, front_end.sums_of])
+def test_what_repeats_inside_a_loop_is_a_loop_inside_it(spec_of):
     """However many levels a cycle goes through, and terms a sum has, they are written once."""
-    check(text.format(levels=3, cycles=3))
-    lengths = [
-        len(Compilation(Source("test.cldf", text.format(levels=levels, cycles=cycles))).code().splitlines())
-        for levels, cycles in ((3, 3), (5, 3), (5, 7))
-    ]
+    texts = [spec_of(*sizes).replace("3 × 8 × 8", "3 × 32 × 32") for sizes in ((3, 3), (5, 3), (5, 7))]
+    check(texts[0])
+    lengths = [len(Compilation(Source("test.cldf", text)).code().splitlines()) for text in texts]
     assert len({*lengths}) == 1
 
 

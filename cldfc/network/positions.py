@@ -244,19 +244,14 @@ def left_function(
     It is asked for each value of a network, so plain index names between numbers are compared without further calls.
     """
     names = [position.base for position in left if position.base is not None]
+    is_plain = len({*names}) == len(names) and all(position.is_shifted for position in left)
     places: list[tuple[str | None, int, float, float]] = []
-    for position in left:
-        base, offset = position.base, position.offset
-        ends = (
-            (-math.inf, math.inf)
-            if base is None
-            else _fixed_ends(ranges.get(base), offset)
-            if isinstance(base, str)
-            else None
-        )
-        if ends is None or not position.is_shifted or len({*names}) < len(names):
-            break
-        places.append((base if isinstance(base, str) else None, offset, *ends))
+    for position in left if is_plain else ():
+        base = position.base
+        if base is None:
+            places.append((None, position.offset, -math.inf, math.inf))
+        elif isinstance(base, str) and (ends := _fixed_ends(ranges.get(base), position.offset)) is not None:
+            places.append((base, position.offset, *ends))
 
     def within(indices: tuple[int, ...]) -> dict[str, int] | None:
         binding = bind(left, indices)
@@ -276,7 +271,7 @@ def left_function(
                 return None
         return binding
 
-    return between if len(places) == len(left) else within
+    return between if is_plain and len(places) == len(left) else within
 
 
 def _fixed_ends(range: IndexRange | None, offset: int) -> tuple[float, float] | None:
