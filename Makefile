@@ -20,7 +20,7 @@ SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cli test_contr
 	test_networks test_output test_pages test_picture test_processors test_published test_python_runs test_rearranged test_recursion test_reference test_remarks \
 	test_reproduce test_reserved test_scalars test_schedule test_shared_norms test_simplify test_specs test_theorem test_verify test_words \
 	train/test_damage train/test_default_recipe train/test_evaluate train/test_export train/test_groups train/test_idx_files train/test_import_networks \
-	train/test_import_weights train/test_job train/test_processes train/test_report train/test_resume train/test_sharing train/test_small_maps \
+	train/test_import_weights train/test_job train/test_processes train/test_report train/test_resume train/test_sharing train/test_fast_convolutions \
 	train/test_stop train/test_torchrun))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 ASLEEP := OMP_WAIT_POLICY=PASSIVE
@@ -29,7 +29,7 @@ PYTEST := $(ASLEEP) $(BIN)/python -m pytest $(WORKERS)
 SAMPLE ?= 200
 SEED ?= 0
 ROOMS ?= *
-BENCHMARKS ?= front_end generated forms trainer small_maps inference
+BENCHMARKS ?= front_end generated forms trainer convolutions inference
 
 .PHONY: demo test quick check data docs links golden coverage mutants fuzz torture bench cuda grammar seeds clean
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.measuring import BUSY, FEWEST, RESULTS, ROOT, as_markdown, load_in_words
 
 PAGE = ROOT / "docs" / "performance.md"
-BENCHMARKS = ("trainer", "inference", "generated", "forms", "small_maps", "front_end")
+BENCHMARKS = ("trainer", "inference", "generated", "forms", "convolutions", "front_end")
 """In the order of the page."""
 HEAD = f"""# Performance
 

@@ -30,6 +30,15 @@ Part = Literal["validation", "test"]
 Compile = Literal["auto", "on", "off"]
 """Whether training steps go through torch.compile; `auto`: where that pays, as measured before a training."""
 
+Pass = Literal["forward", "images", "kernel"]
+"""What a training computes of a convolution: its result, the gradient of the images, that of the kernel."""
+
+Algorithm = int | tuple[Pass, ...]
+"""How a convolution is computed: with so many images side by side, or with some passes by Winograd's method."""
+
+Algorithms = Mapping[str, Algorithm]
+"""For the name of a shape of convolution, its algorithm; other shapes have the usual one."""
+
 
 class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True):
     """How a network is trained; with the data set and the device it fixes a run."""

@@ -207,9 +207,9 @@ def _measure(
     is_compiled: bool = False,
 ) -> Evaluation:
     """The score of a network, on a device of that name; `changes` says what was done to it."""
-    beside = tested.record.side_by_side
+    algorithms = tested.record.algorithms
     with on_device(device):
-        task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers, beside)
+        task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers, algorithms)
         batch, shape = task.loader.tested, task.dataset.shape
         network = (freeze(task.network, task.device, batch, shape) if is_compiled else task.network).eval()
         with torch.inference_mode(), task.device.switches(), settled():

@@ -18,7 +18,7 @@ from cldfc.data.catalogue import is_own, path_of
 from cldfc.data.data_set import check_description
 from cldfc.diagnostics import UsageError, first_error, nearest
 from cldfc.files import HELP, LARGEST_TENSORS, check_format, opened, read_text, refuse_link, refusing, write_run_file
-from cldfc.recipe import Recipe
+from cldfc.recipe import Algorithm, Pass, Recipe
 from cldfc.training.metrics import Choice
 from cldfc.weights.compiled import Compiled
 
@@ -160,9 +160,16 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings
     trusted_files: tuple[str, ...] = ()
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
     side_by_side: dict[str, Annotated[int, Field(ge=2, le=_MOST_BESIDE)]] = Field(default={}, max_length=_MOST_SHAPES)
-    """How many small maps lie side by side in convolutions of a shape, as was measured; empty in earlier releases."""
+    """How many images lie side by side in convolutions of a shape, as was measured; empty in earlier releases."""
+    winograd: dict[str, tuple[Pass, ...]] = Field(default={}, max_length=_MOST_SHAPES)
+    """The passes of convolutions of a shape by Winograd's method, as was measured; empty in earlier releases."""
     torch_compile: bool = False
     """Whether steps went through torch.compile, as was measured or wished; earlier releases do not say it."""
+
+    @property
+    def algorithms(self) -> dict[str, Algorithm]:
+        """Those of convolutions, by their shapes; others had the usual one."""
+        return {**self.side_by_side, **self.winograd}
 
     @model_validator(mode="after")
     def is_of_one_piece(self) -> Self:

@@ -18,7 +18,7 @@ from cldfc.data.loader import open_loader
 from cldfc.device import Device, choose_device, keep_freed_memory
 from cldfc.diagnostics import UsageError, shape_text
 from cldfc.output import ignore
-from cldfc.recipe import EPOCH_LIMIT, Recipe
+from cldfc.recipe import EPOCH_LIMIT, Algorithm, Algorithms, Recipe
 from cldfc.runs.environment import Environment
 from cldfc.runs.journal import TrainingSetting, journal, train_and_save
 from cldfc.runs.lock import Lock, locked
@@ -30,8 +30,8 @@ from cldfc.training.step import make_optimizer
 from cldfc.training.task import Task
 from cldfc.training.trial import choose_compile
 from cldfc.weights.compiled import Compiled
+from cldfc.weights.fast_convolutions import find_uses, measure_algorithms, set_algorithms, speed_up_convolutions
 from cldfc.weights.network import build_fitting, count_parameters
-from cldfc.weights.small_maps import Counts, find_narrow, lay_side_by_side, measure_counts, speed_up_small_maps
 from cldfc.weights.torch_errors import refusals
 
 
@@ -112,8 +112,8 @@ def prepare_training(
     """
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
-    beside = record and record.side_by_side
-    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes, beside, setting.say)
+    algorithms = record and record.algorithms
+    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes, algorithms, setting.say)
     task = choose_compile(task, record and record.torch_compile, setting.say, setting.progress.status)
     return replace(task, compiled=compiled)
 
@@ -126,12 +126,12 @@ def prepare(
     processes: Processes = ALONE,
     wished: str | None = None,
     workers: int | None = None,
-    side_by_side: Counts | None = None,
+    algorithms: Algorithms | None = None,
     say: Callable[[str], None] = ignore,
 ) -> Task:
     """The network and the images, on the device they are trained on; `workers` read files. Raises UsageError.
 
-    `side_by_side` is what a run has recorded of small maps; without it, measurements choose.
+    `algorithms` is what a run has recorded of its convolutions; without it, measurements choose.
     """
     device = choose_device(recipe.precise, wished)
     dataset = with_holdout(told_of(dataset, recipe), recipe)
@@ -142,47 +142,47 @@ def prepare(
         )
     loader = open_loader(dataset, recipe, device, data_dir, processes.share, workers)
     if device.kind == "cpu":
-        speed_up_small_maps(network)
+        speed_up_convolutions(network)
         keep_freed_memory()
     network = trained = device.place(network)
-    counts = _choose_counts(network, device, dataset, recipe, processes, side_by_side, say)
+    algorithms = _choose_algorithms(network, device, dataset, recipe, processes, algorithms, say)
     if processes.count > 1:
         # What is drawn within the network, such as by dropout, is to differ.
         torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
         if recipe.sync_bn:
             synchronise_norms(network, device.kind)
         trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
-    return Task(network, loader, dataset, recipe, device, trained, processes, side_by_side=counts)
+    return Task(network, loader, dataset, recipe, device, trained, processes, algorithms=algorithms)
 
 
 _LONG = 2.0
 """Seconds of silence after which a line says what they were for."""
 
 
-def _choose_counts(
+def _choose_algorithms(
     network: nn.Module,
     device: Device,
     dataset: DataSet,
     recipe: Recipe,
     processes: Processes,
-    recorded: Counts | None,
+    recorded: Algorithms | None,
     say: Callable[[str], None],
-) -> Counts:
-    """Let small maps lie side by side where that is recorded or, without a record, pays; in all processes alike.
+) -> Algorithms:
+    """Let convolutions take the algorithms that are recorded or, without a record, pay; in all processes alike.
 
-    With `precise` they never do. A measurement may choose differently the next time.
+    With `precise` they have the usual one. A measurement may choose differently the next time.
     """
     if device.kind != "cpu" or device.precise or recorded == {}:
         return {}
-    uses = find_narrow(network, device, dataset.shape)
+    uses = find_uses(network, device, dataset.shape)
     if recorded is None:
-        start, measured = perf_counter(), dict[str, int]()
+        start, measured = perf_counter(), dict[str, Algorithm]()
         if processes.is_first:
-            measured = measure_counts(uses, device, device.layout(network), recipe.batch // processes.count)
+            measured = measure_algorithms(uses, device, device.layout(network), recipe.batch // processes.count)
         recorded = processes.gather(measured)[0]
         if processes.is_first and (seconds := perf_counter() - start) > _LONG:
-            say(f"measuring how to compute convolutions on small maps took {seconds:.1f} s")
-    lay_side_by_side(uses, recorded)
+            say(f"measuring which algorithms of convolution are fastest took {seconds:.1f} s")
+    set_algorithms(uses, recorded, device)
     return recorded
 
 
@@ -201,7 +201,8 @@ def _record_of(task: Task, class_name: str, command: str) -> RunRecord:
         mean=task.dataset.mean,
         std=task.dataset.std,
         chosen_by=task.choice,
-        side_by_side=dict(task.side_by_side),
+        side_by_side={name: count for name, count in task.algorithms.items() if isinstance(count, int)},
+        winograd={name: passes for name, passes in task.algorithms.items() if not isinstance(passes, int)},
         torch_compile=task.is_compiled,
         fingerprint=task.dataset.fingerprint,
         digests=digests_of(task.dataset.name),

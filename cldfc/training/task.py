@@ -11,11 +11,10 @@ from cldfc.data.images import Images, standardise
 from cldfc.data.loader import Loader
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.recipe import Recipe
+from cldfc.recipe import Algorithm, Algorithms, Recipe
 from cldfc.training.metrics import Choice
 from cldfc.training.processes import ALONE, Processes
 from cldfc.weights.compiled import Compiled
-from cldfc.weights.small_maps import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class Task:
     processes: Processes = ALONE
     compiled: Compiled | None = None
     """What the compiler knows of the network, for words about it."""
-    side_by_side: Counts = field(default_factory=dict[str, int])
-    """How many small maps lie side by side in convolutions, by their shapes."""
+    algorithms: Algorithms = field(default_factory=dict[str, Algorithm])
+    """How convolutions are computed, by their shapes; others in the usual way."""
     is_compiled: bool = False
     """Whether `trained` goes through torch.compile."""
 
