@@ -280,7 +280,7 @@ def test_the_measurement_draws_nothing_and_leaves_no_gradient(monkeypatch):
     monkeypatch.setattr(fast_convolutions, "LEAST_WORK", 1)
     drawn = torch.get_rng_state()
     counts = measure_algorithms([(kernel, (4, 4))], Device("cpu", False), torch.channels_last, 32)
-    assert counts in ({}, {"64 → 64, 3×3, padding 1×1, on 4×4": 8})
+    assert counts.keys() <= {"64 → 64, 3×3, padding 1×1, on 4×4"}
     assert kernel.weight.grad is None and kernel.algorithms == {} and torch.equal(drawn, torch.get_rng_state())
 
 
