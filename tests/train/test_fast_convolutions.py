@@ -203,6 +203,17 @@ def test_in_bfloat16_nothing_takes_winograds_method():
     assert [len(find_uses(network, device, (32, 16, 16))) for device in (fine, coarse)] == [1, 0]
 
 
+def test_compiled_code_does_not_use_winograds_method(monkeypatch):
+    """It stays one piece, and is oneDNN's convolution."""
+    kernel = FastConv2d(2, 3, 3, padding=1).double()
+    kernel.algorithms = {(4, 4): PASSES}
+    images = torch.randn(2, 2, 4, 4, dtype=torch.float64)
+    expected = kernel(images)
+    monkeypatch.setattr(winograd, "convolve", None)
+    compiled = torch.compile(kernel, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(images), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_a_run_by_winograds_method_resumes_with_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(fast_convolutions, "LEAST_WORK", 1)
