@@ -174,9 +174,10 @@ def test_what_is_loaded_when():
     ),
 )
 def test_what_a_command_does_without(words, absent):
-    """`check` with options needs no typer, the graph that is compiled no networkx, a dry run no torch."""
+    """`check` with options needs no typer, the graph that is compiled no networkx, a dry run no torch nor its files."""
     code = f"import sys; sys.argv[1:] = {words!r}\nfrom cldfc.__main__ import main\ntry: main()\n"
-    code += "except SystemExit as end: assert not end.code\nprint('loaded', *sys.modules)"
+    code += "except SystemExit as end: assert not end.code\nmaps = open('/proc/self/maps').read()\n"
+    code += "print('loaded', *sys.modules, *['torch'] * ('libtorch' in maps))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not absent & {*result.stdout.splitlines()[-1].split()}
 

@@ -114,7 +114,7 @@ def _compile(pattern: str, flags: int) -> Any:
 
 class _StateLexer(BasicLexer):
     def __init__(self, conf: Any, comparator: object = None) -> None:
-        super().__init__(conf, comparator)
+        super().__init__(conf, comparator)  # pyright: ignore[reportUnknownMemberType]
         self.re: Any = SimpleNamespace(compile=_compile, match=re.match, error=re.error)
 
 
