@@ -7,13 +7,15 @@ PyPI's `mgnet`, which has the same smoothing steps and whose stem is made that o
 
 from __future__ import annotations
 
+import statistics
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 import torch
 from torch import nn
 
-from benchmarks.measuring import ROOT, Benchmark, Work, main
+from benchmarks.measuring import ROOT, Benchmark, Work, main, paired, ratio
 from benchmarks.scripts import COMPILED, GOOD, PLAIN, inference, mode_in_words, training
 from cldfc.compilation import Compilation, read_changes
 from cldfc.syntax.read import read_source
@@ -33,6 +35,7 @@ NETWORKS: dict[str, tuple[tuple[str, ...], tuple[int, int], float]] = {
 }
 """A spec and what it is changed by; a batch and the size of its images; what is promised."""
 THROUGH_COMPILE = "pre-act ResNet-18-A^ℓ and one by hand"
+GENERATED, OTHER, BOTH = "generated", "other", "both"
 KINDS = {"inference": inference, "training": training}
 
 
@@ -66,12 +69,15 @@ def mgnet() -> nn.Module:
 
 def side(name: str, is_quick: bool) -> Work:
     who, title, mode, kind = name.split("; ")
-    torch.manual_seed(0)
     spec, (batch, size), _ = NETWORKS[title]
-    images = torch.randn(*((2, 3, 32, 32) if is_quick else (batch, 3, size, size)))
-    network = generated(*spec) if who == "generated" else other(spec[0])
-    run = KINDS[kind](network, images, mode)
-    return lambda: run() is None
+
+    def work(who: str) -> Work:
+        torch.manual_seed(0)
+        images = torch.randn(*((2, 3, 32, 32) if is_quick else (batch, 3, size, size)))
+        run = KINDS[kind](generated(*spec) if who == GENERATED else other(spec[0]), images, mode)
+        return lambda: run() is None
+
+    return partial(next, paired(work(GENERATED), work(OTHER))) if who == BOTH else work(who)
 
 
 def measure(benchmark: Benchmark) -> None:
@@ -82,16 +88,19 @@ def measure(benchmark: Benchmark) -> None:
     for title, mode, kind in ((*case, kind) for case in cases for kind in KINDS):
         _, (batch, size), promise = NETWORKS[title]
         what = f"{title}, {batch} × {size}²; {kind}, {mode_in_words(mode)}"
-        ours, theirs = names = [f"{who}; {title}; {mode}; {kind}" for who in ("generated", "other")]
-        found = benchmark.compare(what, names, 0.4 / len(cases) / len(KINDS))
-        memory = found.megabytes[theirs], found.megabytes[ours] / found.megabytes[theirs]
-        rows.append([what, 1000 * found.median(theirs), found.ratio(ours, theirs), *memory])
-        benchmark.promise(what, found.ratio(ours, theirs), most=promise)
+        both, ours, theirs = (f"{who}; {title}; {mode}; {kind}" for who in (BOTH, GENERATED, OTHER))
+        with benchmark.sides((ours, theirs)) as sides:
+            memory, of_ours = sides[theirs].megabytes, sides[ours].megabytes
+        one, another = benchmark.in_pairs(what, both, (GENERATED, OTHER), 0.4 / len(cases) / len(KINDS))
+        share = ratio(one, another)
+        rows.append([what, 1000 * statistics.median(another), share, memory, of_ours / memory])
+        benchmark.promise(what, share, most=promise)
     columns = {"generated and other, batch × image": "{}", "time of the other": "{:.0f} ms", "generated": "{:.3f} ×"}
     columns |= {"memory of the other": "{:,.0f} MB", "memory, generated": "{:.2f} ×"}
     about = (
-        "Times of the generated network over those of the other: below 1.00 it is faster. Memory is what the process "
-        "has at most, torch included."
+        "Times of the generated network over those of the other: below 1.00 it is faster. Both run in turns within one "
+        "process, and the figure is the median of the ratios of pairs. Memory is measured apart: what a process with "
+        "one of the two has at most in its first two passes or steps, torch included."
     )
     if len(titles) < len(NETWORKS):
         about += " PyPI's mgnet was not installed: `pip install '.[bench]'`."

@@ -6,7 +6,8 @@
 
 While one side works the others sleep. Each has a process of its own, since how memory is freed is decided for a whole
 process, and what it takes at most is counted for one. A figure is a median over rounds, every second one in turned
-order; a ratio is the median of the ratios of the rounds.
+order; a ratio is the median of the ratios of the rounds. Two processes with the same work differ by some percent, so
+where less is promised, both work in turns within one (`in_pairs`).
 
 torch is loaded only where it is used: what a process takes at most, the kernel may count in what it starts.
 """
@@ -22,10 +23,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ BUSY = 0.2
 """Processors: a machine on which others use more is busy."""
 FEWEST, MOST, TURN = 3, 25, 0.5
 """Rounds at least and at most, and the seconds that a turn lasts at least."""
+MOST_PAIRS = 200
 PATIENCE = 3
 """How many times as long as planned a benchmark may take before it is ended; ten minutes count at least."""
 
@@ -126,6 +129,18 @@ def serve(work: Work) -> None:
         print(json.dumps([seconds, peak(), said], default=lambda _: None), file=channel, flush=True)
 
 
+def paired(one: Work, other: Work) -> Iterator[tuple[float, float]]:
+    """The seconds of two works in turns, again and again; every second time in turned order."""
+    works = {"one": one, "other": other}
+    for number in count():
+        seconds = dict[str, float]()
+        for name in [*works][:: -1 if number % 2 else 1]:
+            start = time.perf_counter()
+            works[name]()
+            seconds[name] = time.perf_counter() - start
+        yield seconds["one"], seconds["other"]
+
+
 def peak() -> float:
     """The megabytes of memory that this process has had at most."""
     with suppress(OSError):
@@ -182,10 +197,10 @@ class Benchmark:
                 started[name].run(0)
             yield started
 
-    def rounds(self, share: float) -> Generator[int]:
+    def rounds(self, share: float, most: int = MOST) -> Generator[int]:
         """The numbers of the rounds that fit into a share of the minutes."""
         until, number = time.monotonic() + 60 * share * self.minutes, 0
-        fewest, most = (1, 1) if self.is_quick else (FEWEST, MOST)
+        fewest, most = (1, 1) if self.is_quick else (FEWEST, most)
         while number < fewest or (number < most and time.monotonic() < until):
             yield number
             number += 1
@@ -206,6 +221,17 @@ class Benchmark:
             found = self.in_turns(what, {name: partial(side.run, turn) for name, side in sides.items()}, share)
             memory = {name: side.megabytes for name, side in sides.items()}
             return Compared(found, memory, {name: side.said for name, side in sides.items()})
+
+    def in_pairs(self, what: str, side: str, works: tuple[str, str], share: float) -> list[list[float]]:
+        """What each of two works took, pair by pair, on a side that says what is `paired`."""
+        with self.sides((side,)) as sides:
+            pairs: list[list[float]] = []
+            for _ in self.rounds(share, MOST_PAIRS):
+                sides[side].run(0)
+                pairs.append(sides[side].said)
+        found = [list(column) for column in zip(*pairs, strict=True)]
+        self.runs[what] = dict(zip(works, found, strict=True))
+        return found
 
     def table(self, question: str, about: str, columns: Mapping[str, str], rows: Sequence[Sequence[Cell]]) -> None:
         """Keep what answers a question; the columns have their formats. Print it, with the load of others meanwhile."""

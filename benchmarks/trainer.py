@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cuda_parts.job import compiled_from, graph_of
-from benchmarks.measuring import ROOT, Benchmark, Compared, Work, main, multiplies, ratio
+from benchmarks.measuring import ROOT, Benchmark, Compared, Work, main, multiplies, paired, ratio
 from benchmarks.scripts import (
     COMPILED,
     GOOD,
@@ -88,16 +88,10 @@ def only_loader(recipe: Recipe) -> Steps:
         yield from loader
 
 
-def beside_bare(taken: Descent) -> Iterator[tuple[float, float]]:
-    """The seconds of a step of the loop, and of a bare one of the same network; every second time in turned order."""
-    steps = {"loop": looped(taken), "bare": bare(taken.task)}
-    for number in count():
-        seconds = dict[str, float]()
-        for name in [*steps][:: -1 if number % 2 else 1]:
-            start = time.perf_counter()
-            next(steps[name])
-            seconds[name] = time.perf_counter() - start
-        yield seconds["loop"], seconds["bare"]
+def beside_bare(taken: Descent) -> Work:
+    """A step of the loop, and a bare one of the same network."""
+    loop, alone = looped(taken), bare(taken.task)
+    return partial(next, paired(partial(next, loop), partial(next, alone)))
 
 
 def side(name: str, is_quick: bool) -> Work:
@@ -117,7 +111,7 @@ def side(name: str, is_quick: bool) -> Work:
         OF_DIGITS: lambda: looped(descent_of(compiled("preact18_Al", DIGITS, NARROW), DIGITS, DIGITS.recipe)),
     }
     if name == BESIDE_BARE:
-        return partial(next, beside_bare(descent_of(of_18(), DATA, recipe)))
+        return beside_bare(descent_of(of_18(), DATA, recipe))
     steps = made[name.removesuffix(", once more")]()
     return lambda: next(steps) is None
 
@@ -145,14 +139,7 @@ def speed(benchmark: Benchmark) -> Compared:
 
 
 def loop(benchmark: Benchmark) -> None:
-    """The loop against the bare step, in turns within a process: two processes with the same work differ by more."""
-    pairs: list[tuple[float, float]] = []
-    with benchmark.sides((BESIDE_BARE,)) as sides:
-        for _ in benchmark.rounds(0.15):
-            sides[BESIDE_BARE].run(0)
-            pairs.append(sides[BESIDE_BARE].said)
-    in_loop, alone = zip(*pairs, strict=True)
-    benchmark.runs["the loop and the bare step"] = {"loop": [*in_loop], "bare": [*alone]}
+    in_loop, alone = benchmark.in_pairs("the loop and the bare step", BESIDE_BARE, ("loop", "bare"), 0.15)
     benchmark.promise("its loop, against the bare step", ratio(in_loop, alone), most=1.02)
 
 

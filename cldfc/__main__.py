@@ -24,6 +24,7 @@ import gc  # noqa: E402
 from collections.abc import Generator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
+from threading import Thread  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,10 +52,16 @@ def _run_command(command: str, arguments: list[str]) -> None:
         specs, as_json, changes = read
         tell_names(specs)
         sys.exit(check_specs(specs, as_json, changes))
-    from cldfc.processors import prepare_threads
+    from cldfc.processors import load_libraries, prepare_threads
 
     prepare_threads()
+    if command in _WITH_TORCH and not {"--help", "--dry-run"} & {*arguments}:
+        Thread(target=load_libraries).start()
     _run_app()
+
+
+_WITH_TORCH = ("train", "eval", "predict", "export", "verify", "analyse", "reproduce")
+"""The commands that load torch, if nothing is wrong."""
 
 
 def _read_check(arguments: list[str]) -> tuple[list[Path], bool, Changes] | None:

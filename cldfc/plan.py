@@ -65,6 +65,8 @@ class Surroundings:
     warn: Callable[[str], None]
     """Hears a line of what is not as it should be."""
     show: Callable[[], AbstractContextManager[Progress]]
+    load_torch: Callable[[], None] = lambda: None
+    """Loads it, at a time when all that does without it has been done."""
     tensorboard: bool = False
     trust_files: bool = False
     skip_unreadable: bool = False
@@ -199,6 +201,8 @@ def start_run(
         return resume_run(begun, fields, around)
     refuse_taken(output)
     plan = plan_run(source, data, changes, fields)
+    compiled = compiled_from(plan.network)
+    around.load_torch()
 
     from cldfc.runs.training_run import train_network
     from cldfc.show.summary import notes
@@ -215,7 +219,6 @@ def start_run(
         if plan.recipe.compile == "on":
             heard.say("torch.compile takes half a minute or more")
         plan = plan_by_files(plan, heard)
-        compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
 
@@ -229,6 +232,8 @@ def resume_run(
     not the first.
     Raises CldfError, and what `read_interrupted` and `resume_network` raise.
     """
+    around.load_torch()
+
     from cldfc.runs.resume import read_interrupted, resume_network
 
     run = read_interrupted(folder, fields)

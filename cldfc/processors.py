@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 _GROUPS, _MEMBERSHIP, _STATISTICS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), Path("/proc/stat")
@@ -25,6 +26,20 @@ def prepare_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if (count := usable_processors()) < (os.cpu_count() or 1):
         environment.setdefault("OMP_NUM_THREADS", str(count))
+
+
+def load_libraries() -> None:
+    """Load the libraries of torch, in its order: half a second that needs no Python, for a thread beside all else.
+
+    What is missing or called otherwise, as on other systems than Linux, torch loads later.
+    """
+    from ctypes import CDLL, RTLD_GLOBAL
+
+    found = find_spec("torch")
+    for folder in (found and found.submodule_search_locations) or ():
+        with suppress(OSError):
+            CDLL(os.path.join(folder, "lib", "libtorch_global_deps.so"), RTLD_GLOBAL)
+            CDLL(os.path.join(folder, "lib", "libtorch.so"))
 
 
 def usable_processors(groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import measuring
-from benchmarks.measuring import Benchmark, Side, moment, others_since, ratio, used_by_all
+from benchmarks.measuring import Benchmark, Side, moment, others_since, paired, ratio, used_by_all
 from benchmarks.page import BENCHMARKS, PAGE, page, records
 
 BURN = """
@@ -87,3 +88,15 @@ def test_a_quick_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     measuring.main(lambda benchmark: benchmark.promise("fast", 1.0, least=1.0), minutes=1)
     record = json.loads((tmp_path / "forms.json").read_text(encoding="utf-8"))
     assert record["is_quick"] and sorted(measuring.RESULTS.rglob("*")) == kept
+
+
+def test_pairs_are_taken_in_turned_order():
+    order: list[str] = []
+
+    def slow() -> None:
+        order.append("slow")
+        time.sleep(0.02)
+
+    pairs = paired(slow, lambda: order.append("fast"))
+    assert all(one > other for one, other in (next(pairs), next(pairs)))
+    assert order == ["slow", "fast", "fast", "slow"]

@@ -23,6 +23,7 @@ from cldfc.processors import (
 )
 
 ALL = set(range(64))
+ROOT = Path(__file__).parents[1]
 LOADED = """
 import json, os, sys
 from unittest.mock import patch
@@ -159,3 +160,22 @@ def test_the_device_is_known_without_torch_as_torch_knows_it():
     bf16 = bf16_of_cpu()
     assert bf16 is not None
     assert device_text("cpu", bf16, False) == str(choose_device())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_libraries_are_loaded_without_torch() -> None:
+    """By themselves, and torch computes with them; where there is no torch, nothing happens."""
+    code = """
+import sys, cldfc.processors
+from unittest.mock import patch
+def are_loaded(): return "libtorch_cpu" in open("/proc/self/maps").read()
+with patch.object(cldfc.processors, "find_spec", lambda name: None):
+    cldfc.processors.load_libraries()
+print(are_loaded())
+cldfc.processors.load_libraries()
+print(are_loaded(), "torch" in sys.modules)
+import torch
+print(torch.ones(3).sum().item())
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True", "False", "3.0"]

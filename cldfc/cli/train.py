@@ -171,6 +171,7 @@ def train(
             skip_unreadable=skip_unreadable,
             device=device,
             workers=workers,
+            load_torch=lambda: _load_torch(before, heard),
         )
         recipe, given = _merged(recipe_file, options)
         if resume is not None:
@@ -179,7 +180,6 @@ def train(
                 help = "leave it out: the run folder holds spec and recipe"
                 raise UsageError(f"{wrong} cannot be used with `--resume`", help)
             changes = recipe if data is None else {**recipe, "dataset": data}
-            _tell_of_others(before, heard)
             result = resume_run(Path(resume) if resume else _newest(), changes, around, from_start)
         else:
             if from_start:
@@ -206,7 +206,6 @@ def train(
                 else:
                     show_document(plan_as_text(plan, given, folder, around))
                 return
-            _tell_of_others(before, heard)
             result = start_run(source, data, changes, recipe, folder, command_line(sys.argv[1:], os.environ), around)
         if result is not None and quiet:
             show(str(result.folder))
@@ -225,8 +224,8 @@ def _check_compile(word: str | None) -> None:
         raise UsageError(f"`--compile` is followed by `{word}`, not by auto, on or off", "write `--compile on`")
 
 
-def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:
-    """Say it where others keep so busy what this training needs that it takes longer: seen while torch is loaded."""
+def _load_torch(before: Busy | None, say: Callable[[str], None]) -> None:
+    """Load torch, and say it where others have kept so busy what this training needs that it takes longer."""
     load_torch()
     import_module("cldfc.training.processes")
     if (remark := remark_on_others(before, busy_now())) and read_launch().rank == 0:

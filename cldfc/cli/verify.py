@@ -54,6 +54,9 @@ def verify(
         source = read_source(spec)
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
+        whole = Compilation(source, changes)
+        # What is wrong is said before torch is loaded, which takes two seconds.
+        _ = whole.program
 
         load_torch()
         from cldfc.verify.equivalence import (
@@ -66,7 +69,6 @@ def verify(
         )
         from cldfc.verify.outcome import candidates_of, smaller
 
-        whole = Compilation(source, changes)
         network = whole if is_python else smaller(whole)
         candidates = candidates_of(network)
         second = None if other_source is None else smaller(Compilation(other_source, changes))

@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image, in pixels."""
 
 
-class DataSet(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class DataSet(BaseModel, frozen=True, extra="forbid"):
     """A set of labelled images with a fixed split into training and test images."""
 
     name: str

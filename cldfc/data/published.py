@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel
 
 
-class ArchiveMember(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class ArchiveMember(BaseModel, frozen=True, extra="forbid"):
     """A file inside a published one."""
 
     name: str
@@ -25,7 +25,7 @@ class ArchiveMember(BaseModel, frozen=True, extra="forbid", use_attribute_docstr
     """Its size in bytes, if known."""
 
 
-class DataFile(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class DataFile(BaseModel, frozen=True, extra="forbid"):
     """A published file of a data set."""
 
     name: str

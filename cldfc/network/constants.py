@@ -31,7 +31,7 @@ from cldfc.network.positions import (
 )
 from cldfc.syntax import tree
 from cldfc.syntax.format import by_text, format_index, format_symbol
-from cldfc.syntax.parse_errors import HELP_FOR_EQUATIONS
+from cldfc.syntax.helps import HELP_FOR_EQUATIONS
 from cldfc.syntax.walk import mentions, nesting
 
 Places = range

@@ -95,7 +95,7 @@ from cldfc.ops.convolution import stride_text
 from cldfc.syntax import tree
 from cldfc.syntax.build import LARGEST_STRIDE
 from cldfc.syntax.format import Formatter, format_symbol
-from cldfc.syntax.parse_errors import HELP_FOR_FROZEN
+from cldfc.syntax.helps import HELP_FOR_FROZEN
 from cldfc.syntax.walk import mentions
 
 

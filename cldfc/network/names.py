@@ -14,7 +14,7 @@ from cldfc.network.positions import FUNCTIONS
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_index, format_symbol
-from cldfc.syntax.parse_errors import (
+from cldfc.syntax.helps import (
     HELP_FOR_ADJOINTS,
     HELP_FOR_FUNCTIONS,
     HELP_FOR_INVERSES,

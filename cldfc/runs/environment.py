@@ -48,7 +48,7 @@ _SAFELY = {
 }
 
 
-class Commit(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Commit(BaseModel, frozen=True, extra="forbid"):
     """Where the files of a spec stand in the history of their folder."""
 
     commit: str
@@ -108,7 +108,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "py
 """What the images, the weights and the arithmetic come from, as they are installed."""
 
 
-class Session(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Session(BaseModel, frozen=True, extra="forbid"):
     """One start of a training, or of the rest of it."""
 
     started: datetime
@@ -136,7 +136,7 @@ class Session(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=T
     """The git commit of the spec; a run that goes on takes its spec from its folder."""
 
 
-class Environment(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Environment(BaseModel, frozen=True, extra="forbid"):
     """All sessions of a run, in their order."""
 
     sessions: tuple[Session, ...] = ()

@@ -124,7 +124,7 @@ _MOST_BESIDE, _MOST_SHAPES = 64, 1_000
 """What the trainer never reaches: images side by side, and shapes of convolutions."""
 
 
-class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class RunRecord(BaseModel, frozen=True, extra="forbid"):
     """How a run was made: with the spec beside it, enough to evaluate the run again."""
 
     format: int = Field(default=_FORMAT, ge=1, le=_FORMAT)

@@ -11,6 +11,15 @@ from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from cldfc.diagnostics import Label, Problems, Span
+from cldfc.syntax.helps import (
+    HELP_FOR_ADJOINTS,
+    HELP_FOR_EQUATIONS,
+    HELP_FOR_FLOORS,
+    HELP_FOR_FROZEN,
+    HELP_FOR_FUNCTIONS,
+    HELP_FOR_STARS,
+    help_for_attribute,
+)
 from cldfc.syntax.keywords import BOUNDARIES, EXAMPLES, KERNEL_RULES, SOLVERS, STATEMENTS
 from cldfc.syntax.spelling import (
     ACCENTS,
@@ -28,22 +37,14 @@ from cldfc.syntax.spelling import (
 )
 
 _HELP_FOR_TAGS = "write a tag like `@ℓ,i-1` without white space, or in braces: `@{ℓ + 1, ν@ℓ}`"
-HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas"
-HELP_FOR_ADJOINTS = (
-    "write the adjoint of a kernel as `Aᵀ@ℓ * x`, in ASCII `A'@l * x`, in LaTeX `(A^{\\ell})^{\\top} * x`"
-)
 _HELP_FOR_NORMS = "write the norm of a value as `‖x‖`, in ASCII `||x||`, in LaTeX `\\|x\\|`; `abs(x)` is pointwise"
 _HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
 _HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
-HELP_FOR_FUNCTIONS = (
-    "there is no such operator; there are `tanh`, `sigmoid`, `softplus`, `abs`, `soft_threshold[0.1]` and others"
-)
 _HELP_FOR_CASES = "write an equation for each case, with its range: `x@i = y@i for i >= 1`"
 _HELP_FOR_ONE_VALUE = (
     "an operator takes one value: join values by `concat(x, y)`; weights are not arguments: declare one operator "
     "for each index, `F@i(x)`"
 )
-HELP_FOR_EQUATIONS = "write each equation on a line of its own"
 _HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
 _HELP_FOR_SOLVERS = {
     "fix": "a fixed point is written like `fix(u : relu(A * u + f), tol 1e-4, steps 50, memory 5, start x)`",
@@ -54,29 +55,14 @@ _HELP_FOR_RECURRENCES = (
     "such as `let f_2 = f_1 ∘ f_1`"
 )
 _HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
-HELP_FOR_FROZEN = "leave `fixed` out: it keeps the running statistics of a `bn`, and the numbers of a kernel or scalar"
-HELP_FOR_STARS = "a star is not an index: write an adjoint as `Aᵀ` or `A^\\top`, a fixed point as a value of its own"
 _HELP_FOR_SIGNS = "a sign stands before a term: leave it out, or put both in parentheses, as in `A * (-x)` or `2^(-1)`"
 _HELP_FOR_CHANNELS = (
     "channels are those of a value with a name: write an equation for it, `y = relu(x)`, and `y[0..15]`"
 )
-HELP_FOR_EXPONENTIALS = "the exponential function is `exp(x)`, of a number or scalar: `exp(-β)`"
-HELP_FOR_FLOORS = "write an index that is always whole: `x@{i/2}` with `for i = 2..8 by 2`"
-HELP_FOR_INVERSES = "a kernel has no inverse: write what it solves, `u = solve(u : A * u = f)`"
 _HELP_FOR_FACTORS = (
     "write a sign between two factors: `⊙` between values, `*` after a number, a scalar, a kernel or a norm"
 )
 _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
-HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
-HELP_FOR_PARAMETERS = (
-    "leave it out: an index is a name that `levels` or `steps` declares, or a number, as in `u@ℓ,i-1`; "
-    "a threshold is a setting of the operator, `soft_threshold[0.1]`, or `soft_threshold[θ]` with `scalar θ = 0.1`"
-)
-HELP_FOR_GRIDS = "an index is one name, plus or minus a number; grids are numbered, `ℓ` for h, `ℓ+1` for 2h"
-HELP_FOR_ARITHMETIC = (
-    "an index is one name, plus or minus a number: let the sum run over the index itself, as in `\\sum_{j=k-2}^{k} x_j`"
-)
-HELP_FOR_PARTS = "leave it out: a name stands for the whole value"
 _HELP_FOR_CHARACTERS = {
     "//": "a comment starts with `#`",
     ";": "leave it out: a statement ends with its line",
@@ -356,15 +342,6 @@ def _report_token(place: Span, statement: Span, expected: set[str], problems: Pr
     in_tag = in_tag or (place.text in "+-" and expected <= {"_EQUAL"})
     help = _HELP_FOR_TAGS if in_tag else _help_for_token(place, statement, expected)
     problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {_expected_in_words(expected)}", help)
-
-
-def help_for_attribute(word: str) -> str | None:
-    """Where a word about a kernel stands; None for what is none."""
-    if word == "each":
-        return "write it in place of the channels: `kernel K : 3×3 each`"
-    number = " 2" if word in ("groups", "dilation", "padding") else " zero" if word == "start" else ""
-    is_known = number or word in (*BOUNDARIES, *KERNEL_RULES, "bias", "fixed")
-    return f"write it behind the channels: `kernel K : 3×3 → 16, {word}{number}`" if is_known else None
 
 
 _WITHOUT_CHANNELS = re.compile(

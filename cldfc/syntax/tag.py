@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from cldfc.diagnostics import Problems, Span
-from cldfc.syntax import parse_errors, tree
+from cldfc.syntax import helps, tree
 from cldfc.syntax.spelling import ACCENTS, ADJOINT_IN_TAG, BRACED, FONTS, NAME, NOISE, canonical_name
 from cldfc.syntax.walk import changed_parts, in_lowest_terms, own_indices
 
@@ -219,18 +219,18 @@ _EXPONENTIAL = re.compile(r"(?<![\w\\])(?:e|\\(?:mathrm|text|operatorname) *\{ *
 LONGEST_NUMBER = 20
 _MOST_BRACKETS = 4
 _HELP_FOR_NO_INDEX = {
-    re.compile(r"\\(?:top|intercal|dagger)\b"): parse_errors.HELP_FOR_ADJOINTS,
-    re.compile(r"\*|\\(?:ast|star)\b"): parse_errors.HELP_FOR_STARS,
+    re.compile(r"\\(?:top|intercal|dagger)\b"): helps.HELP_FOR_ADJOINTS,
+    re.compile(r"\*|\\(?:ast|star)\b"): helps.HELP_FOR_STARS,
     re.compile(r"\\prime\b|'"): "a name has no prime: write another name",
-    re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): parse_errors.HELP_FOR_FRACTIONS,
-    re.compile(r"\\[lr](?:floor|ceil)\b|[⌊⌋⌈⌉]"): parse_errors.HELP_FOR_FLOORS,
-    re.compile(":"): parse_errors.HELP_FOR_PARTS,
+    re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): helps.HELP_FOR_FRACTIONS,
+    re.compile(r"\\[lr](?:floor|ceil)\b|[⌊⌋⌈⌉]"): helps.HELP_FOR_FLOORS,
+    re.compile(":"): helps.HELP_FOR_PARTS,
     re.compile(
         r"[0-9] *(?:\\times|×|x) *[0-9]"
     ): "a size stands in a declaration: `kernel K : 3×3 → 64`, used as `K * x`",
-    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]"): parse_errors.HELP_FOR_GRIDS,
-    re.compile(r"^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): parse_errors.HELP_FOR_ARITHMETIC,
-    re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): parse_errors.HELP_FOR_PARAMETERS,
+    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]"): helps.HELP_FOR_GRIDS,
+    re.compile(r"^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): helps.HELP_FOR_ARITHMETIC,
+    re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): helps.HELP_FOR_PARAMETERS,
 }
 _NOTHING = re.compile(NOISE)
 _WRAPPED = re.compile(rf"(?:\\{FONTS})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
@@ -296,7 +296,7 @@ class TagReader:
         fraction = _AFTER_POINT.match(self.place.source.text, self.place.end)
         if fraction and text[-1].isdecimal():
             whole = self.within(1, len(text) - 1 + len(fraction[0]))
-            self.refuse(f"`{whole.text}` is not an index", whole, parse_errors.HELP_FOR_FRACTIONS)
+            self.refuse(f"`{whole.text}` is not an index", whole, helps.HELP_FOR_FRACTIONS)
             return ()
         if text.startswith("@"):
             return self.indices(text, 1)
@@ -332,10 +332,10 @@ class TagReader:
         if match is None:
             message = f"`{text.strip()}` is not an index" if text.strip() else "an index is missing"
             help = next(
-                (help for sign, help in _HELP_FOR_NO_INDEX.items() if sign.search(text)), parse_errors.HELP_FOR_INDICES
+                (help for sign, help in _HELP_FOR_NO_INDEX.items() if sign.search(text)), helps.HELP_FOR_INDICES
             )
             if plain.startswith("-") and _EXPONENTIAL.search(place.source.text[: place.start][-40:]):
-                help = parse_errors.HELP_FOR_EXPONENTIALS
+                help = helps.HELP_FOR_EXPONENTIALS
             self.refuse(message, place, help)
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)

@@ -40,7 +40,7 @@ def _check_share(value: float | None) -> float | None:
 _Share = Annotated[_Number, AfterValidator(_check_share)]
 
 
-class Epoch(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Epoch(BaseModel, frozen=True, extra="forbid"):
     """What was measured in one epoch; losses are means of the cross-entropy over images."""
 
     epoch: int
@@ -118,7 +118,7 @@ def read_epochs(path: Path) -> list[Epoch]:
     return epochs
 
 
-class TrainingPosition(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True):
+class TrainingPosition(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A place between two steps of a training, with what has been measured up to it."""
 
     epoch: int = Field(default=1, ge=1)

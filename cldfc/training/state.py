@@ -24,7 +24,7 @@ FORMAT = 2
 """Of a checkpoint: of its state, and of the names of its tensors."""
 
 
-class Saved(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
+class Saved(BaseModel, frozen=True, extra="forbid"):
     """What a checkpoint holds beside the tensors."""
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)

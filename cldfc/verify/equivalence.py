@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -105,7 +105,7 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     distinct = list({candidate.code: candidate for candidate in reversed(candidates)}.values())[::-1]
     networks = [_candidate_network(distinct[0], spec, seed)]
     with NotDrawn():
-        networks += [_candidate_network(candidate, spec, seed) for candidate in distinct[1:]]
+        networks += [_candidate_network(candidate, spec, seed, torch.empty_like) for candidate in distinct[1:]]
     comparison = _Tally(spec, tolerance)
     try:
         for trial in _trials(random_state(networks[0], seed), spec, seed):
@@ -262,13 +262,16 @@ class _Tally:
         return self.known[key]
 
 
-def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
+def _candidate_network(
+    candidate: Candidate, spec: Compilation, seed: int, copied: Callable[..., Tensor] = Tensor.to
+) -> nn.Module:
+    """The network of a form in float64; `copied` is `torch.empty_like` where its kernels are loaded next."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     network = build_network(candidate.code, candidate.class_name or spec.class_name)
     for parameter in network.parameters():
         if parameter.dim() == 4:
             # In this layout, which the reference takes over, float64 convolutions take three fifths of the time.
-            parameter.data = parameter.data.to(torch.float64, memory_format=torch.channels_last)
+            parameter.data = copied(parameter.data, dtype=torch.float64, memory_format=torch.channels_last)
     return network.double()
 
 
