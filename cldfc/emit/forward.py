@@ -128,10 +128,12 @@ class _MethodCall:
 class _Methods:
     """The methods of a class, and where each equation calls them."""
 
-    def __init__(self, names: Naming, ownership: Ownership, places: Sequence[ParameterUse], sites: list[Site]) -> None:
+    def __init__(
+        self, names: Naming, ownership: Ownership, place_at: Mapping[tuple[int, int], ParameterUse], sites: list[Site]
+    ) -> None:
         self.names = names
         self.fits = ownership.fits
-        self.place_at = {(id(place.site.leaf), place.step): place for place in places}
+        self.place_at = place_at
         self.found: list[_Method] = []
         self.calls: dict[int, list[_MethodCall]] = {}
         self.number_of = {instance.value: number for number, instance in enumerate(names.graph.instances)}
@@ -349,14 +351,15 @@ class Forward:
         self.ownership = ownership
         self.items = items
         every = list(sites(items))
-        self.methods = _Methods(names, ownership, places, every)
-        self.place_at = {
-            (id(place.site.leaf), place.step, isinstance(place.operator, Statistics)): place for place in places
-        }
+        self.place_at: dict[tuple[int, int], ParameterUse] = {}
+        self.statistics_at: dict[tuple[int, int], ParameterUse] = {}
+        for place in places:
+            at = self.statistics_at if isinstance(place.operator, Statistics) else self.place_at
+            at[id(place.site.leaf), place.step] = place
+        self.methods = _Methods(names, ownership, self.place_at, every)
         self.site_of = {id(site.leaf): site for site in every}
         self.number_of = self.methods.number_of
-        own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
-        self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
+        self.recursions = Recursions(names, ownership, self.place_at, self.node_with_shapes)
         self.recursions.find(list(self.site_of.values()))
         self.signature = SignatureWriter(names)
         self.outlines = Outlines(names.temporaries)
@@ -464,14 +467,14 @@ class Forward:
                 return None
             found += [self.read(site, operand) for operand in step.operands if not isinstance(operand, int)]
             if step.use is not None:
-                place = self.place_at[id(site.leaf), at, False]
+                place = self.place_at[id(site.leaf), at]
                 if isinstance(operator, Kernel) and (
                     operator.is_adjoint or operator.rules or not self.ownership.fits(place)
                 ):
                     return None
                 found.append(self.names.module(place.name, place.positions))
             if step.statistics is not None:
-                own = self.place_at[id(site.leaf), at, True]
+                own = self.statistics_at[id(site.leaf), at]
                 found.append(self.names.module(own.name, own.positions))
         result = site.leaf.template.result
         return [*found, self.read(site, result)] if isinstance(result, Read) else found
@@ -516,10 +519,10 @@ class Forward:
             return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
             return step.operator.torch(operands, self.setting(site, at))
-        place = self.place_at[id(site.leaf), at, False]
+        place = self.place_at[id(site.leaf), at]
         module = self.names.module(place.name, place.positions)
         if step.statistics is not None:
-            own = self.place_at[id(site.leaf), at, True]
+            own = self.statistics_at[id(site.leaf), at]
             operands = [*operands, self.names.module(own.name, own.positions)]
         has_strides = bool(site.leaf.template.readings and step.settings)
         is_own = has_strides or self.ownership.fits(place)
