@@ -43,6 +43,8 @@ class ParameterUse:
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
+        if not self.site.route:
+            return 0
         needed = {variable for position in self.positions for variable in variables(position)}
         inner = [at + 1 for at, hop in enumerate(self.site.route) if hop.loop.variable in needed]
         return max(inner, default=0)
@@ -111,7 +113,8 @@ def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
 
 def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     """Owners for the parameters of one name: the place with the most of them first, adjoints last."""
-    places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
+    if len(places) > 1:
+        places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
         route = place.site.route[: place.depth()]
         keys = place.keys(route)

@@ -168,10 +168,10 @@ class Outlines:
 
         The names are what the value is assigned to, then step by step what is read and the modules of the step.
         """
-        steps = [
-            (id(s.operator), len(s.uses()), *[o if isinstance(o, int) else None for o in s.operands])
-            for s in template.steps
-        ]
+        steps: list[Hashable] = []
+        for step in template.steps:
+            operands = [operand if isinstance(operand, int) else None for operand in step.operands]
+            steps.append((id(step.operator), step.use is None, step.statistics is None, *operands))
         result = template.result if isinstance(template.result, int) else None
         key = (*steps, result, *spread.items())
         outline = self.known.get(key)
