@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from sys import intern
 from typing import Any, cast
 
 from cldfc.diagnostics import Source, Span
@@ -103,7 +102,7 @@ def _is_all_names(known: _Known) -> bool:
 def _canonical(word: str) -> str:
     """The canonical name of a word; digits at its end change nothing before them, but make `l` a name like others."""
     stem = word.rstrip("0123456789")
-    return intern((stem if stem == "l" else canonical_name(stem)) + word[len(stem) :])
+    return (stem if stem == "l" else canonical_name(stem)) + word[len(stem) :]
 
 
 def copier(original: object, words: Sequence[object], place: Span, is_part: Callable[[type], bool]) -> Copier:
