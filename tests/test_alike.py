@@ -1,11 +1,15 @@
 """Statements that are read and resolved as copies of earlier ones mean what they mean when each is read by itself."""
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cldfc.algebra.infer import infer_network
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Problems, Source, Span
+from cldfc.emit.statements import Outlines
 from cldfc.network.program import Program
 from cldfc.network.resolve import Changes, resolve_spec
 from cldfc.syntax import tree
@@ -125,3 +129,22 @@ def test_a_copy_does_not_outlive_a_change_of_its_first_statement():
 
 def is_first(statement: tree.Statement) -> bool:
     return isinstance(statement, tree.Equation) and statement.left.name == "x1"
+
+
+@pytest.mark.parametrize("name", ["x", "a_name_so_long_that_some_of_the_lines_with_it_do_not_fit_"])
+def test_code_of_alike_equations_is_that_of_each_by_itself(name: str, monkeypatch: pytest.MonkeyPatch):
+    source = Source("alike.cldf", re.sub(r"\bx(?=[0-9])", name, SPEC))
+    lines, filled = Outlines.lines, list[bool]()
+
+    def counted(*given: Any) -> list[str] | None:
+        found = lines(*given)
+        filled.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Outlines, "lines", counted)
+    code = Compilation(source).code()
+    assert sum(filled) > 5
+    assert all(filled) == (name == "x")
+    monkeypatch.setattr(Outlines, "lines", lambda *_: None)
+    monkeypatch.setattr(tree.Tree, "likeness", lambda *_: None)
+    assert Compilation(source).code() == code

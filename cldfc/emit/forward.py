@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.signature import SignatureWriter
 from cldfc.emit.sizes import number_text
-from cldfc.emit.statements import CodeNames, format_shapes, gather_iterations, write_equation
+from cldfc.emit.statements import CodeNames, Outlines, format_shapes, gather_iterations, write_equation
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
@@ -40,6 +40,8 @@ from cldfc.syntax.keywords import LOCALS
 from cldfc.syntax.spelling import ascii_name
 
 _ARGUMENT = "x"
+_WITH_MORE = (Iterated, SplitChannels, Unknown, WithNumber, Zero)
+"""Operators that are written with more than the names of their operands and modules."""
 _NEEDED = (*SIDES[3], *PADDINGS[3], "groups", "dilation", "bias")
 """Arguments of a function that is called in place of a kernel's module."""
 
@@ -126,10 +128,12 @@ class _MethodCall:
 class _Methods:
     """The methods of a class, and where each equation calls them."""
 
-    def __init__(self, names: Naming, ownership: Ownership, places: Sequence[ParameterUse], sites: list[Site]) -> None:
+    def __init__(
+        self, names: Naming, ownership: Ownership, place_at: Mapping[tuple[int, int], ParameterUse], sites: list[Site]
+    ) -> None:
         self.names = names
         self.fits = ownership.fits
-        self.place_at = {(id(place.site.leaf), place.step): place for place in places}
+        self.place_at = place_at
         self.found: list[_Method] = []
         self.calls: dict[int, list[_MethodCall]] = {}
         self.number_of = {instance.value: number for number, instance in enumerate(names.graph.instances)}
@@ -198,7 +202,9 @@ class _Methods:
 
     def spread(self, region: _Region, at: int) -> tuple[int, ...]:
         """The operands of one of its steps that are vectors beside maps."""
-        return _spread_operands(self.names.graph, self.number_of, region.site, region.steps[at])
+        turn, binding = turns(region.site.route)[0], region.site.leaf.binding()
+        value = region.template.family, tuple(p.substitute(binding).value(turn) for p in region.template.left)
+        return _spread_operands(self.names.graph, region.template, self.number_of[value]).get(region.steps[at], ())
 
     def lines(self) -> list[str]:
         """The methods."""
@@ -313,16 +319,14 @@ def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
     return _Region(site, call, tuple(at), outer[0])
 
 
-def _spread_operands(graph: Graph, number_of: Mapping[Key, int], site: Site, at: int) -> tuple[int, ...]:
-    """The operands of a step, by their places, that are vectors beside maps; the same in all turns of the loops."""
-    operator = site.leaf.template.steps[at].operator
-    if not isinstance(operator, Spreading):
-        return ()
-    template, binding, turn = site.leaf.template, site.leaf.binding(), next(iter(turns(site.route)))
-    value = template.family, tuple(position.substitute(binding).value(turn) for position in template.left)
-    node = graph.members[number_of[value]][at]
-    shapes = [graph.node(operand).shape for operand in graph.operands(node)]
-    return operator.vectors(shapes, graph.node(node).shape)
+def _spread_operands(graph: Graph, template: Template, number: int) -> dict[int, tuple[int, ...]]:
+    """The steps with vectors beside maps among their operands, and their places; the same in all turns of the loops."""
+    found: dict[int, tuple[int, ...]] = {}
+    for at, (step, node) in enumerate(zip(template.steps, graph.members[number], strict=True)):
+        if isinstance(step.operator, Spreading) and step.operator.takes_vectors:
+            shapes = [graph.node(operand).shape for operand in graph.inputs[node]]
+            found[at] = step.operator.vectors(shapes, graph.node(node).shape)
+    return {at: places for at, places in found.items() if places}
 
 
 def _meaning(operand: Operand) -> Hashable:
@@ -346,16 +350,19 @@ class Forward:
         self.graph = names.graph
         self.ownership = ownership
         self.items = items
-        self.methods = _Methods(names, ownership, places, list(sites(items)))
-        self.place_at = {
-            (id(place.site.leaf), place.step, isinstance(place.operator, Statistics)): place for place in places
-        }
-        self.site_of = {id(site.leaf): site for site in sites(items)}
+        every = list(sites(items))
+        self.place_at: dict[tuple[int, int], ParameterUse] = {}
+        self.statistics_at: dict[tuple[int, int], ParameterUse] = {}
+        for place in places:
+            at = self.statistics_at if isinstance(place.operator, Statistics) else self.place_at
+            at[id(place.site.leaf), place.step] = place
+        self.methods = _Methods(names, ownership, self.place_at, every)
+        self.site_of = {id(site.leaf): site for site in every}
         self.number_of = self.methods.number_of
-        own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
-        self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
+        self.recursions = Recursions(names, ownership, self.place_at, self.node_with_shapes)
         self.recursions.find(list(self.site_of.values()))
         self.signature = SignatureWriter(names)
+        self.outlines = Outlines(names.temporaries)
 
     def lines(self) -> list[str]:
         """Checks of the inputs, the equations in the loops of the network, and the return of several outputs."""
@@ -397,47 +404,80 @@ class Forward:
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
         used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
+        gaps = None if used else self.gaps(site)
         template, numbers, calls = self.methods.collapse(template, used)
-        template, order = gather_iterations(template)
-        numbers, calls = [numbers[at] for at in order], {order.index(at): call for at, call in calls.items()}
-        vocabulary = CodeNames(
-            read=lambda read: self.read(site, read),
-            apply=lambda at, step, operands: (
-                self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
-            ),
-            temporaries=self.names.temporaries,
-            spread=lambda at: _spread_operands(self.graph, self.number_of, site, numbers[at]),
-            define=lambda at: self.function(site, numbers[at]),
-            reserved=LOCALS | self.names.loops,
-        )
+        if gaps is None:
+            template, order = gather_iterations(template)
+            numbers, calls = [numbers[at] for at in order], {order.index(at): call for at, call in calls.items()}
+        spread = _spread_operands(self.graph, leaf.template, self.number_of[values[0]])
+
+        def write(target: str, held: Iterable[int] = ()) -> list[str]:
+            if gaps is not None and not held:
+                lines = self.outlines.lines(template, spread, [target, *gaps], depth)
+                if lines is not None:
+                    return lines
+            vocabulary = CodeNames(
+                read=lambda read: self.read(site, read),
+                apply=lambda at, step, operands: (
+                    self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
+                ),
+                temporaries=self.names.temporaries,
+                spread=lambda at: spread.get(numbers[at], ()),
+                define=lambda at: self.function(site, numbers[at]),
+                reserved=LOCALS | self.names.loops,
+            )
+            return write_equation(template, vocabulary, target, depth, held)
+
         is_output = [(template.family, left)] == self.graph.program.output_keys and self.graph.shape(values[0]) != ()
         has_function = any(isinstance(step.operator, Iterated) for step in template.steps)
         heading = ["", comment] if has_function else [comment]
         if is_output:
-            return [*heading, *write_equation(template, vocabulary, "return ", depth)]
+            return [*heading, *write("return ")]
         history = self.names.histories.get((template.family, len(left)))
         new = self.names.temporaries[0]
         if history is not None and history.length:
             name = self.names.locals.name((template.family, len(left)), template.family)
-            lines = write_equation(template, vocabulary, f"{new} = ", depth)
-            return [*heading, *lines, f"{name} = ({new}, *{name}[:{history.length - 1}])"]
+            return [*heading, *write(f"{new} = "), f"{name} = ({new}, *{name}[:{history.length - 1}])"]
         shift = history.shifts[id(leaf)] if history else 0
         names = [self.names.variable(template.family, left, age) for age in range(shift + 1)]
         target = f"{names[0]} = "
         if history is None or not shift:
-            lines = write_equation(template, vocabulary, target, depth)
+            lines = write(target)
             return [] if lines == [target + target.removesuffix(" = ")] else [*heading, *lines]
         moved = [f"{older} = {newer}" for newer, older in pairwise(names)][::-1]
         if not self.reads_older(leaf, history):
             # A temporary variable lets go of a larger map, of the level before, while the old value is alive.
             last = template.steps[-1].operands if len(template.steps) > 2 else ()
             held = [operand for operand in last if isinstance(operand, int) and len(last) == 1]
-            return [*heading, *moved, *write_equation(template, vocabulary, target, depth, held)]
+            return [*heading, *moved, *write(target, held)]
         shifted = f"{', '.join(names[::-1])} = {', '.join(names[-2::-1])}, "
-        lines = write_equation(template, vocabulary, shifted, depth)
+        lines = write(shifted)
         if lines[-1].startswith(shifted) and python.fits(lines[-1], depth):
             return [*heading, *lines]
-        return [*heading, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
+        return [*heading, *write(f"{new} = "), shifted + new]
+
+    def gaps(self, site: Site) -> list[str] | None:
+        """The names for an outline: what an equation reads, and the modules of its steps; None if it needs more."""
+        found: list[str] = []
+        for at, step in enumerate(site.leaf.template.steps):
+            operator, call = step.operator, step.call
+            if step.channels or step.settings or isinstance(operator, _WITH_MORE):
+                return None
+            if call is not None and any(one.is_recursive for one in call.chain()):
+                return None
+            found += [self.read(site, operand) for operand in step.operands if not isinstance(operand, int)]
+            if step.use is not None:
+                place = self.place_at[id(site.leaf), at]
+                if isinstance(operator, Kernel) and (
+                    operator.is_adjoint or operator.rules or not self.ownership.fits(place)
+                ):
+                    return None
+                found.append(self.names.module(place.name, place.positions))
+            if step.statistics is not None:
+                own = self.statistics_at[id(site.leaf), at]
+                found.append(self.names.module(own.name, own.positions))
+        result = site.leaf.template.result
+        return [*found, self.read(site, result)] if isinstance(result, Read) else found
 
     def call(self, use: _MethodCall | Visit, operands: list[str]) -> str:
         return self.recursions.call(use, operands) if isinstance(use, Visit) else self.methods.call(use, operands[0])
@@ -479,10 +519,10 @@ class Forward:
             return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
             return step.operator.torch(operands, self.setting(site, at))
-        place = self.place_at[id(site.leaf), at, False]
+        place = self.place_at[id(site.leaf), at]
         module = self.names.module(place.name, place.positions)
         if step.statistics is not None:
-            own = self.place_at[id(site.leaf), at, True]
+            own = self.statistics_at[id(site.leaf), at]
             operands = [*operands, self.names.module(own.name, own.positions)]
         has_strides = bool(site.leaf.template.readings and step.settings)
         is_own = has_strides or self.ownership.fits(place)

@@ -11,7 +11,7 @@ from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, Item, Route, Site, Turn, input_is_done, sites, turns
 from cldfc.emit.python import Identifiers, loop_name, snake_case
 from cldfc.emit.schedule import Execution
-from cldfc.emit.sizes import Sizes
+from cldfc.emit.sizes import Sizes, number_text
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions, key_text
@@ -43,6 +43,8 @@ class ParameterUse:
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
+        if not self.site.route:
+            return 0
         needed = {variable for position in self.positions for variable in variables(position)}
         inner = [at + 1 for at, hop in enumerate(self.site.route) if hop.loop.variable in needed]
         return max(inner, default=0)
@@ -78,8 +80,8 @@ class Ownership:
 
     def fits(self, place: ParameterUse) -> bool:
         """Whether every module that a place calls was made for an operator like its own."""
-        made_for = {id(made): made for made in map(self.made_for.__getitem__, place.every)}
-        return all(made == place.operator for made in made_for.values())
+        others = {id(made): made for key in place.every if (made := self.made_for[key]) is not place.operator}
+        return all(made == place.operator for made in others.values())
 
 
 def places_of(items: Sequence[Item]) -> list[ParameterUse]:
@@ -111,7 +113,8 @@ def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
 
 def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     """Owners for the parameters of one name: the place with the most of them first, adjoints last."""
-    places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
+    if len(places) > 1:
+        places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
         route = place.site.route[: place.depth()]
         keys = place.keys(route)
@@ -316,6 +319,9 @@ class Naming:
         One that follows no rule of its own may follow from those of the turn before.
         """
         stored = [self.graph.parameters[key].sizes for key in keys]
+        if len(keys) == 1:
+            chosen = [(n, value) for n, value in stored[0].items() if needed is None or n in needed]
+            return {n: self.argument(keys, n) or number_text(value) for n, value in chosen}
         samples = {size: [(t, s[size]) for t, s in zip(at, stored, strict=True)] for size in stored[0]}
         samples = {size: values for size, values in samples.items() if needed is None or size in needed}
         rules = {n: self.sizes.fit_rule(f"{name}_{n}", samples[n], formula(n)) for n in samples}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cldfc.emit import python
 from cldfc.emit.constructor import Constructor, initialisers
 from cldfc.emit.forward import Forward
 from cldfc.emit.loops import Item
-from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
+from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, ParameterUse, assign_owners, places_of
 from cldfc.emit.schedule import Execution, arrange, execute
 from cldfc.emit.signature import argument, checkers, outputs_class, result_type
 from cldfc.emit.solvers import REPORT, has_solvers
@@ -42,13 +44,16 @@ def _class_lines(graph: Graph) -> list[str]:
     graph, items = arrange(graph)
     execution = execute(graph, items)
     made = items if graph.written is None else arrange(graph.written)[1]
-    ownership = assign_owners(places_of(made))
+    places = places_of(made)
+    ownership = assign_owners(places)
+    if execution.items is not made:
+        places = places_of(execution.items)
     refused: set[str] = set()
     while True:
         names = Naming(graph, refused)
         names.name_variables(execution)
         try:
-            return _write_class(names, ownership, execution, made)
+            return _write_class(names, ownership, places, execution, made)
         except NotFree as error:
             refused |= set(error.args)
 
@@ -58,13 +63,15 @@ def _docstring(graph: Graph) -> list[str]:
     return [text, "", *REPORT, '"""'] if has_solvers(graph) else [f'{text}"""']
 
 
-def _write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
+def _write_class(
+    names: Naming, ownership: Ownership, places: Sequence[ParameterUse], execution: Execution, made: list[Item]
+) -> list[str]:
     """The class with these names. Raises NotFree."""
     program = names.graph.program
     arguments = [argument(names, family) for family in program.inputs]
     head = python.call("def forward", ["self", *arguments], f" -> {result_type(program)}:", 1)
     names.sizes.in_forward = True
-    writer = Forward(names, ownership, places_of(execution.items), execution.items)
+    writer = Forward(names, ownership, places, execution.items)
     forward, methods = writer.lines(), [*writer.methods.lines(), *writer.recursions.lines()]
     names.sizes.in_forward = False
     init = Constructor(names, ownership, made).lines()

@@ -202,11 +202,17 @@ def tag_function(positions: Positions) -> Callable[[Binding], tuple[int, ...]]:
 
     It raises what `value` raises.
     """
+    if not positions:
+        return _no_tag
     each = list(map(_value_function, positions))
     if len(each) == 1:
         (only,) = each
         return lambda binding: (only(binding),)
     return lambda binding: tuple([value(binding) for value in each])
+
+
+def _no_tag(_: Binding) -> tuple[int, ...]:
+    return ()
 
 
 def _value_function(position: Position) -> Callable[[Binding], int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import lru_cache
 from typing import Literal, cast
 
 from cldfc.output import GREEK, SCRIPT
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.recall import copier
 from cldfc.syntax.spelling import ACCENTS, NAME, SUBSCRIPT, ascii_name, canonical_name
 
 Spelling = Literal["unicode", "ascii", "latex"]
@@ -119,6 +120,37 @@ def format_equation(equation: tree.Equation, width: int = 0, spelling: Spelling 
     """`r@ℓ,i = …`, the left side padded to `width`."""
     formatter = Formatter(spelling)
     return f"{formatter.left(equation.left):{width}} = {formatter.right(equation)}"
+
+
+def format_sides(spec: tree.Tree) -> list[tuple[str, str]]:
+    """Both sides of each equation: `r@ℓ,i`, and what it is."""
+    formatter, outlines = Formatter(), dict[int, tuple[str, str]]()
+    sides: list[tuple[str, str]] = []
+    for equation in spec.statements:
+        if isinstance(equation, tree.Equation):
+            likeness = spec.likeness(equation)
+            if likeness is None:
+                sides.append((formatter.left(equation.left), formatter.right(equation)))
+                continue
+            if id(likeness.first) not in outlines:
+                outlines[id(likeness.first)] = _outline(likeness)
+            left, right = outlines[id(likeness.first)]
+            sides.append((left.format(*likeness.names), right.format(*likeness.names)))
+    return sides
+
+
+def _outline(likeness: tree.Likeness) -> tuple[str, str]:
+    """Both sides of the equations that are read alike, as format strings for their names."""
+    names = [f"gap_{number}_" for number, _ in enumerate(likeness.names)]
+    copy = copier(likeness.first, likeness.names_of_first, likeness.place_of_first, is_dataclass)
+    equation = copy(names, likeness.place_of_first.source, 0)
+    left, right = (with_gaps(text) for text in (Formatter().left(equation.left), Formatter().right(equation)))
+    return left, right
+
+
+def with_gaps(text: str) -> str:
+    """A format string that has `{0}` for each `gap_0_`."""
+    return re.sub("gap_([0-9]+)_", r"{\1}", text.replace("{", "{{").replace("}", "}}"))
 
 
 def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") -> str:

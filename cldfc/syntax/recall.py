@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, cast
@@ -111,11 +111,14 @@ def copier(original: object, words: Sequence[object], place: Span, is_part: Call
     `is_part` tells the classes of what is copied from those of what is shared. What is equal only to itself stays one
     object where it stands several times.
 
+    A span that stands in a word, which is a statement then, is taken from there: `w[0].left.span`.
+
     It is a Python expression, because it is computed for each statement: for `x5` at 0..2
     `Symbol(w[0], k0, Span(s, 0 + b, 2 + b), k0)`, where w are the words, s is the source, b how far it moves, and k0 an
     object that does not change.
     """
     at = {word if isinstance(word, str) else id(word): number for number, word in enumerate(words)}
+    spans = dict(found for number, word in enumerate(words) for found in _spans_in(word, f"w[{number}]"))
     known: dict[str, object] = {"Span": Span}
     constants: dict[int, str] = {}
     copied: dict[int, str] = {}
@@ -134,7 +137,7 @@ def copier(original: object, words: Sequence[object], place: Span, is_part: Call
             and node.source is place.source
             and place.start <= node.start <= node.end <= place.end
         ):
-            return f"Span(s, {node.start} + b, {node.end} + b)"
+            return spans.get((node.start, node.end)) or f"Span(s, {node.start} + b, {node.end} + b)"
         if isinstance(node, tuple):
             members = cast("tuple[object, ...]", node)
             parts = [written(part) for part in members]
@@ -154,6 +157,18 @@ def copier(original: object, words: Sequence[object], place: Span, is_part: Call
         return made
 
     return eval(f"lambda w, s, b: {written(original)}", known)
+
+
+def _spans_in(node: object, path: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """The spans in a statement, each with the expression that finds it there."""
+    if isinstance(node, Span):
+        yield (node.start, node.end), path
+    elif isinstance(node, tuple):
+        for at, part in enumerate(cast("tuple[object, ...]", node)):
+            yield from _spans_in(part, f"{path}[{at}]")
+    elif is_dataclass(node):
+        for name in _arguments_of(type(node)):
+            yield from _spans_in(getattr(node, name), f"{path}.{name}")
 
 
 @cache
