@@ -160,3 +160,34 @@ def test_the_work_of_a_compile_grows_with_the_network(family):
     texts = [family(size) for size in (200, 200, 1600)]
     _, few, many = (count_lines(lambda text=text: Compilation(Source("test.cldf", text)).code()) for text in texts)
     assert many < 8.2 * few
+
+
+ZIGZAG = """model Zigzag
+input f : 3 × 8 × 8
+output h : 10
+steps i = 1..{last}
+kernel θ : 3×3 → 8
+kernel A : 3×3 → 8
+x@0 = θ * f
+y@0 = relu(x@0)
+x@i = x@i-1 + A * relu(y@i-1)
+y@i = y@i-1 + A * relu(x@i-1)
+h = linear ∘ avgpool(x@{last})
+"""
+"""Asked for in the order x@1, y@1, y@2, x@2, x@3, y@3."""
+
+
+@pytest.mark.parametrize(
+    ("text_of", "few", "many"),
+    [
+        (lambda last: ZIGZAG.format(last=last), 40, 2040),
+        (lambda last: front_end.cycles_over(2, last), 11, 711),
+    ],
+    ids=("zigzag", "cycles"),
+)
+def test_a_large_network_has_the_loops_of_a_small_one(text_of, few, many):
+    """Where only the first equations of it say whether another order has fewer lines, and where all of them do."""
+    small, large = (
+        Compilation(Source("test.cldf", text_of(last))).code().partition("class ")[2] for last in (few, many)
+    )
+    assert large == small.replace(str(few), str(many)).replace(str(few + 1), str(many + 1))

@@ -10,6 +10,7 @@ from networks import ROOT, build, gradient, randomise, relative_difference, some
 from torch import nn
 
 from cldfc.algebra.drop_zeros import drop_zeros
+from cldfc.algebra.merge_equal import merge_equal
 from cldfc.algebra.simplify import REWRITES, simplify
 from cldfc.algebra.untrained import find_untrained
 from cldfc.compilation import Compilation, read_changes
@@ -143,6 +144,12 @@ def test_minus_alone_stays():
 def test_a_network_without_zeros_is_left_as_it_is():
     graph = Compilation(read_source(ROOT / "specs/preact18_Al.cldf")).written
     assert drop_zeros(graph) is graph
+
+
+def test_a_network_with_nothing_to_merge_is_left_as_it_is():
+    """`relu(f)` in two equations is cheap to compute twice."""
+    graph = Compilation(Source("test.cldf", spec("a = A * relu(f)", "h = linear ∘ avgpool(a + B * relu(f))"))).written
+    assert merge_equal(graph) is graph
 
 
 # Equal expressions

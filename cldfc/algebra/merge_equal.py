@@ -41,9 +41,10 @@ def merge_equal(graph: Graph) -> Graph:
         h = linear(avgpool(u@3))
     """
     numbers = ExpressionNumbers(graph)
-    if all(len(places) == 1 for places in numbers.places):
+    shared = _name_families(graph, numbers)
+    if not shared and all(len({*here}) == len(here) for here in numbers.at):
         return graph
-    work = _Merge(graph, numbers, _name_families(graph, numbers))
+    work = _Merge(graph, numbers, shared)
     for number in range(len(graph.instances)):
         work.revise(number)
     return rebuild_graph(graph, work.revised)
@@ -74,7 +75,7 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Share
     """Families for the expressions that several equations share, by their numbers."""
     kinds: dict[Hashable, dict[int, list[tuple[Place, Outline]]]] = defaultdict(dict)
     shared = _find_shared(graph, numbers)
-    for expression in [*shared, *_find_terms(graph, numbers)]:
+    for expression in [*shared, *_find_terms(graph, numbers)] if shared else ():
         found = [(place, numbers.outline(place)) for place in numbers.places[expression]]
         kind = found[0][1].kind
         if kind is not None and (kind in kinds or len(found) > 1):
@@ -116,6 +117,8 @@ def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
             for step in numbers.outline((number, at)).steps
         )
     }
+    if not candidates:
+        return []
     readers: dict[int, set[Hashable]] = defaultdict(set)
     results = [(number, instance.template.result) for number, instance in enumerate(graph.instances)]
     stack: list[tuple[Hashable, Place]] = [(number, (number, at)) for number, at in results if isinstance(at, int)]

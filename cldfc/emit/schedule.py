@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import groupby, pairwise, repeat
-from operator import add, sub
+from itertools import chain, groupby, pairwise, repeat
+from operator import add, itemgetter, sub
 from typing import Literal
 
 from cldfc.emit.loops import (
@@ -42,12 +42,6 @@ def _shape(item: Item) -> object:
     return item.variable, item.step, _outline(item.first), _outline(item.last), inside
 
 
-def _shapes(items: Iterable[Item]) -> list[int]:
-    """The shape of each item, as a number: equal ones have the same."""
-    numbers: dict[object, int] = {}
-    return [numbers.setdefault(_shape(item), len(numbers)) for item in items]
-
-
 def _outline(position: Position) -> Position | None:
     """A position over loop variables; None for a plain number."""
     return None if position.base is None else position
@@ -64,6 +58,16 @@ class _LoopNumber:
     known: IndexRange
     bound: Literal["", "first", "last"] = ""
     declared: Position | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it either stays or counts with a loop, whatever the variable of that loop is."""
+        bounds = self.declared, self.known.lower, self.known.upper
+        return all(bound is None or (bound.is_shifted and not isinstance(bound.base, Lookup)) for bound in bounds)
+
+    def counts(self, variable: str) -> bool:
+        """Whether it counts with a loop of which there is one turn."""
+        return self.declared.base == variable if self.declared is not None else self.name == variable
 
     def laws(self, value: int, variable: str, turn: int, slope: Fraction) -> list[Position]:
         """Candidates for the number in all turns of a loop, from its value in one; the first that fits is taken.
@@ -84,8 +88,7 @@ class _LoopNumber:
         looked_up = list(self.looked_up(value, variable, turn))
         if self.declared is not None and isinstance(self.declared.base, Lookup):
             return [*looked_up, number, counting]
-        counts = self.declared.base == variable if self.declared is not None else self.name == variable
-        return [counting, number, *looked_up] if counts else [number, counting, *looked_up]
+        return [counting, number, *looked_up] if self.counts(variable) else [number, counting, *looked_up]
 
     def looked_up(self, value: int, variable: str, turn: int) -> Iterator[Position]:
         """The constants in the range of the name, at the turn or a neighbour: `ν@ℓ`, `ν@ℓ-1`, plus a number."""
@@ -99,19 +102,14 @@ class _LoopNumber:
                     yield Position(Lookup(constant, Position(variable, shift)), value - int(base))
 
 
-def _values(item: Item) -> Iterator[int]:
+def _values(item: Item) -> list[int]:
     """The plain numbers of an item."""
     if isinstance(item, Leaf):
-        for value in item.values:
-            if value.base is None:
-                yield value.offset
-        return
-    if item.first.base is None:
-        yield item.first.offset
-    if item.last.base is None:
-        yield item.last.offset
+        return [value.offset for value in item.values if value.base is None]
+    found = [bound.offset for bound in (item.first, item.last) if bound.base is None]
     for inner in (*item.body, *item.rest):
-        yield from _values(inner)
+        found += _values(inner)
+    return found
 
 
 def _numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
@@ -143,7 +141,7 @@ def _range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexR
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
-    """A group of items that repeats while one index counts up or down; a column for each number in it."""
+    """A group of items that repeats while one index counts up or down."""
 
     group: tuple[Item, ...]
     variable: str
@@ -151,7 +149,7 @@ class _Repeat:
     step: int
     turns: int
     tail: int
-    columns: tuple[_Column, ...]
+    parts: tuple[_Part, ...]
 
     @property
     def covered(self) -> int:
@@ -165,7 +163,7 @@ class _Repeat:
     def loop(self) -> ForLoop:
         """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
         last = self.first + self.step * (self.turns - (self.tail == 0))
-        positions = (column.position(self) for column in self.columns)
+        positions = (position for part in self.parts for position in part.positions(self))
         group = tuple(_fill(item, positions) for item in self.group)
         cut = self.tail or len(group)
         return ForLoop(
@@ -216,16 +214,19 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
 
 @dataclass
 class _Part:
-    """An item of a group from turn to turn: a column for each of its numbers, and what these were in the last turn.
+    """An item of a group from turn to turn: its numbers in the first one and in the latest.
 
-    `growth` is by how much they all go on, once nothing else is possible.
+    There is a column for each number; none where all of them either stay or count. `growth` is by how much they all
+    go on, once nothing else is possible.
     """
 
-    columns: list[_Column]
+    numbers: tuple[_LoopNumber, ...]
+    values: tuple[int, ...]
     latest: tuple[int, ...]
+    columns: list[_Column] | None
     growth: tuple[int, ...] | None = None
 
-    def goes_on(self, values: tuple[int, ...], variable: str, turn: int, may_have_table: bool) -> bool:
+    def goes_on(self, values: tuple[int, ...], variable: str, turn: int, step: int, may_have_table: bool) -> bool:
         """Whether an item with these numbers can be the next turn; its columns have them then.
 
         Bounds that follow no law become a table with an entry for each level, but not for each step: that would grow.
@@ -233,22 +234,35 @@ class _Part:
         if self.growth is not None:
             if values != tuple(map(add, self.latest, self.growth)):
                 return False
-            self.latest = values
-            return True
-        laws: list[list[Position]] = []
-        for column, value in zip(self.columns, values, strict=True):
-            kept = column.goes_on(variable, turn, value)
-            if not kept and not (column.number.bound and may_have_table):
+        elif self.columns is None:
+            growth = tuple(map(sub, values, self.latest))
+            if growth.count(0) + growth.count(step) < len(growth):
                 return False
-            laws.append(kept)
-        for column, kept, value in zip(self.columns, laws, values, strict=True):
-            column.laws = kept
-            if column.number.bound:
-                column.values.append(value)
-        if all(c.is_line(variable) and not (c.number.bound and may_have_table) for c in self.columns):
-            self.growth = tuple(map(sub, values, self.latest))
+            self.growth = growth
+        else:
+            laws: list[list[Position]] = []
+            for column, value in zip(self.columns, values, strict=True):
+                kept = column.goes_on(variable, turn, value)
+                if not kept and not (column.number.bound and may_have_table):
+                    return False
+                laws.append(kept)
+            for column, kept, value in zip(self.columns, laws, values, strict=True):
+                column.laws = kept
+                if column.number.bound:
+                    column.values.append(value)
+            if all(c.is_line(variable) and not (c.number.bound and may_have_table) for c in self.columns):
+                self.growth = tuple(map(sub, values, self.latest))
         self.latest = values
         return True
+
+    def positions(self, repeat: _Repeat) -> list[Position]:
+        """What stands for each number."""
+        if self.columns is not None:
+            return [column.position(repeat) for column in self.columns]
+        variable, first = repeat.variable, repeat.first
+        growing = self.growth or [number.counts(variable) for number in self.numbers]
+        pairs = zip(self.values, growing, strict=True)
+        return [Position(variable, value - first) if grows else Position(None, value) for value, grows in pairs]
 
 
 class _Row:
@@ -257,9 +271,11 @@ class _Row:
     def __init__(self, items: Sequence[Item], ranges: Mapping[str, IndexRange]) -> None:
         self.items = items
         self.ranges = ranges
-        self.shapes = _shapes(items)
+        numbers: dict[object, int] = {}
+        self.shapes = [numbers.setdefault(_shape(item), len(numbers)) for item in items]
+        """Equal shapes are the same number."""
         self.values = [tuple(_values(item)) for item in items]
-        self.known: dict[int, tuple[_LoopNumber, ...]] = {}
+        self.known: dict[int, tuple[tuple[_LoopNumber, ...], bool]] = {}
 
     @cached_property
     def with_multiples(self) -> list[int]:
@@ -273,13 +289,34 @@ class _Row:
                 known[id(item.template)] = _speaks_of_multiples(item.template)
             return known[id(item.template)]
 
-        return [at for at, item in enumerate(self.items) if is_one(item)]
+        firsts = dict(zip(reversed(self.shapes), reversed(self.items), strict=True))
+        shapes = {shape for shape, item in firsts.items() if is_one(item)}
+        return [at for at, shape in enumerate(self.shapes) if shape in shapes] if shapes else []
 
     def numbers(self, at: int) -> tuple[_LoopNumber, ...]:
+        return self.about(at)[0]
+
+    def about(self, at: int) -> tuple[tuple[_LoopNumber, ...], bool]:
+        """The numbers of an item, and whether each of them either stays or counts."""
         found = self.known.get(self.shapes[at])
         if found is None:
-            found = self.known[self.shapes[at]] = tuple(_numbers(self.items[at], self.ranges))
+            numbers = tuple(_numbers(self.items[at], self.ranges))
+            found = self.known[self.shapes[at]] = numbers, all(number.is_plain for number in numbers)
         return found
+
+    def part(self, at: int, variable: str, turn: int, slopes: Iterator[Fraction] | None) -> _Part:
+        """An item in the first turn of a loop."""
+        (numbers, is_plain), values = self.about(at), self.values[at]
+        if (
+            is_plain
+            and slopes is None
+            and not (self.ranges[variable].kind == "levels" and any(n.bound for n in numbers))
+        ):
+            return _Part(numbers, values, values, None)
+        every = repeat(Fraction(1)) if slopes is None else slopes
+        laws = [n.laws(value, variable, turn, next(every)) for n, value in zip(numbers, values, strict=True)]
+        columns = [_Column(*column) for column in zip(numbers, laws, ([value] for value in values), strict=True)]
+        return _Part(numbers, values, values, columns)
 
 
 def _repeated(row: _Row, at: int, period: int, names: frozenset[str]) -> _Repeat | None:
@@ -302,8 +339,8 @@ def _repeated(row: _Row, at: int, period: int, names: frozenset[str]) -> _Repeat
                 first = next(waiting)
                 if _has_loop(items[first], variable):
                     return None
-                parts.append(_Part(_columns(row, first, variable, start, slopes), row.values[first]))
-            if not parts[same].goes_on(row.values[begin + same], variable, start + step * turns, may_have_table):
+                parts.append(row.part(first, variable, start, slopes))
+            if not parts[same].goes_on(row.values[begin + same], variable, start + step * turns, step, may_have_table):
                 break
             same += 1
         if same == 0:
@@ -315,15 +352,8 @@ def _repeated(row: _Row, at: int, period: int, names: frozenset[str]) -> _Repeat
     rest = list(waiting)
     if any(_has_loop(items[place], variable) for place in rest):
         return None
-    columns = [column for part in parts for column in part.columns]
-    columns += [column for place in rest for column in _columns(row, place, variable, start, slopes)]
-    return _Repeat(tuple(items[at : at + period]), variable, start, step, turns, tail, tuple(columns))
-
-
-def _columns(row: _Row, at: int, variable: str, turn: int, slopes: Iterator[Fraction]) -> list[_Column]:
-    """The numbers of an item at the first turn of a loop."""
-    numbers = zip(row.numbers(at), row.values[at], strict=True)
-    return [_Column(n, n.laws(value, variable, turn, next(slopes)), [value]) for n, value in numbers]
+    parts += [row.part(place, variable, start, slopes) for place in rest]
+    return _Repeat(tuple(items[at : at + period]), variable, start, step, turns, tail, tuple(parts))
 
 
 def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
@@ -354,12 +384,12 @@ def _turn_by_turn(row: _Row, at: int, period: int, changed: bool = True) -> Iter
             yield from zip(row.numbers(one), values[one], values[other], strict=True)
 
 
-def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction]:
-    """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
-    if bisect_left(row.with_multiples, at) < bisect_left(row.with_multiples, at + period):
-        every = _turn_by_turn(row, at, period, changed=False)
-        yield from (Fraction(other - one, step) for _, one, other in every)
-    yield from repeat(Fraction(1))
+def _slopes(row: _Row, at: int, period: int, step: int) -> Iterator[Fraction] | None:
+    """By how much each number of a group goes up with the loop variable; None, by 1, without equations of multiples."""
+    if bisect_left(row.with_multiples, at) == bisect_left(row.with_multiples, at + period):
+        return None
+    every = _turn_by_turn(row, at, period, changed=False)
+    return chain((Fraction(other - one, step) for _, one, other in every), repeat(Fraction(1)))
 
 
 def _speaks_of_multiples(template: Template) -> bool:
@@ -381,7 +411,8 @@ def _has_loop(item: Item, variable: str) -> bool:
 def _fill(item: Item, positions: Iterator[Position]) -> Item:
     """An item with positions over a new loop variable for its plain numbers."""
     if isinstance(item, Leaf):
-        return replace(item, values=tuple(next(positions) if value.base is None else value for value in item.values))
+        values = tuple([next(positions) if value.base is None else value for value in item.values])
+        return Leaf(item.template, item.names, values)
     first, last = (next(positions) if bound.base is None else bound for bound in (item.first, item.last))
     body = tuple(_fill(inner, positions) for inner in item.body)
     return replace(item, first=first, last=last, body=body, rest=tuple(_fill(inner, positions) for inner in item.rest))
@@ -398,7 +429,7 @@ def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) ->
     Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter, which
     is seldom so, and not tried in large networks.
     """
-    numbers = {value: Position(None, value) for i in instances for value in i.binding.values()}
+    numbers = {value: Position(None, value) for value in {value for i in instances for value in i.binding.values()}}
     leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple([numbers[value] for value in i.binding.values()])) for i in instances
     ]
@@ -449,7 +480,8 @@ def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Ite
     row, names = _Row(items, ranges), frozenset(ranges)
     at = 0
     while at < len(items):
-        repeat = _repeated(row, at, 1, names)
+        is_run = row.shapes[at : at + 1] == row.shapes[at + 1 : at + 2]
+        repeat = _repeated(row, at, 1, names) if is_run else None
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
@@ -463,10 +495,13 @@ def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Ite
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := _next_step(before, item, ranges)):
             axes.add((id(item.template), name))
+    known = {key for key, _ in axes}
+    leaves = {id(item.template): item for item in rolled if isinstance(item, Leaf)}
+    elsewhere = {template for template, leaf in leaves.items() if not known.isdisjoint((template, _tied(leaf)))}
     around = zip([None, *rolled], rolled, [*rolled[1:], None], strict=False)
     return [
         _loop_of_one(item, axes, not (_goes_on(before, item) or _goes_on(after, item)))
-        if isinstance(item, Leaf)
+        if isinstance(item, Leaf) and id(item.template) in elsewhere
         else item
         for before, item, after in around
     ]
@@ -481,7 +516,7 @@ def _next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> st
     """The index that counts on where a rewrite has changed the step before, such as the first after a zero."""
     if leaf.template.is_rewritten or not before.template.is_rewritten:
         return None
-    if _equation(before) != _equation(leaf):
+    if not _goes_on(before, leaf):
         return None
     steps = zip(leaf.names, before.values, leaf.values, strict=True) if before.names == leaf.names else ()
     moved = [(name, new.offset - old.offset) for name, old, new in steps if old != new]
@@ -493,8 +528,11 @@ def _loops_of_none(items: list[Item]) -> Iterator[Item]:
     known: dict[tuple[int, str], ForLoop] = {}
     for before, item in pairwise(items):
         if isinstance(before, Leaf) and isinstance(item, ForLoop) and isinstance(inner := item.body[0], Leaf):
-            if _equation(inner) == _equation(before) and inner.names == before.names:
+            if _goes_on(inner, before) and inner.names == before.names:
                 known[_equation(before)] = item
+    if not known:
+        yield from items
+        return
     for item, after in pairwise([*items, None]):
         assert item is not None
         yield item
@@ -511,7 +549,9 @@ def _loops_of_none(items: list[Item]) -> Iterator[Item]:
 def _goes_on(item: Item | None, leaf: Leaf) -> bool:
     """Whether an item goes on with the equation of a leaf."""
     inner = item.body[0] if isinstance(item, ForLoop) else item
-    return isinstance(inner, Leaf) and _equation(inner) == _equation(leaf)
+    if not isinstance(inner, Leaf) or inner.template.statement is not leaf.template.statement:
+        return False
+    return inner.template.family == leaf.template.family
 
 
 def _equation(leaf: Leaf) -> tuple[int, str]:
@@ -612,15 +652,16 @@ def _candidates(shapes: Sequence[int]) -> Iterator[Iterator[tuple[int, list[int]
 
     One after the other has the groups from one power of two to the next, in the order of their beginnings.
     """
-    later: dict[int, list[int]] = {}
-    by_length: dict[int, dict[int, list[int]]] = {}
-    for at in reversed(range(len(shapes))):
-        same = later.setdefault(shapes[at], [])
-        for other in same[: -_CANDIDATES - 1 : -1]:
-            by_length.setdefault((other - at).bit_length(), {}).setdefault(at, []).append(other - at)
-        same.append(at)
-    for length in sorted(by_length):
-        yield reversed(by_length[length].items())
+    alike: dict[int, list[int]] = {}
+    for at, shape in enumerate(shapes):
+        alike.setdefault(shape, []).append(at)
+    by_length: dict[int, list[tuple[int, int]]] = {}
+    for places in alike.values():
+        for next in range(1, _CANDIDATES + 1):
+            for at, other in zip(places, places[next:], strict=False):
+                by_length.setdefault((other - at).bit_length(), []).append((at, other - at))
+    for _, found in sorted(by_length.items()):
+        yield ((at, [length for _, length in some]) for at, some in groupby(sorted(found), itemgetter(0)))
 
 
 def arrange(graph: Graph) -> tuple[Graph, list[Item]]:
@@ -630,7 +671,8 @@ def arrange(graph: Graph) -> tuple[Graph, list[Item]]:
     draws at random, or has statistics that several places share, stays in the order of demand.
     """
     items = schedule(graph.instances, graph.program.ranges)
-    if _length(items) == len({id(instance.template) for instance in graph.instances}) or _depends_on_order(graph):
+    is_shortest = _length(items) == len({id(instance.template) for instance in graph.instances})
+    if is_shortest or _depends_on_order(graph) or _is_no_shorter_by_steps(graph):
         return graph, items
     order = _by_steps(graph.instances)
     others = schedule([graph.instances[number] for number in order], graph.program.ranges)
@@ -638,6 +680,25 @@ def arrange(graph: Graph) -> tuple[Graph, list[Item]]:
         return graph, items
     rebuilt = rebuild_graph(graph, [_graph_part(graph, number) for number in order])
     return replace(rebuilt, written=graph.written), others
+
+
+def _is_no_shorter_by_steps(graph: Graph) -> bool:
+    """Whether the first equations of a large network make no fewer lines by levels and steps.
+
+    They say so for the whole network: each equation that holds more than once is among them, and then some thousands.
+    """
+    templates = [id(instance.template) for instance in graph.instances]
+    seen, repeated = set[int](), dict[int, int]()
+    for at, template in enumerate(templates):
+        if template in seen:
+            repeated.setdefault(template, at)
+        seen.add(template)
+    count = max(repeated.values(), default=0) + _FEW_INSTANCES
+    if 2 * count > len(templates):
+        return False
+    first, ranges = graph.instances[:count], graph.program.ranges
+    by_steps = schedule([first[number] for number in _by_steps(first)], ranges)
+    return _length(by_steps) >= _length(schedule(first, ranges))
 
 
 def _depends_on_order(graph: Graph) -> bool:

@@ -161,14 +161,18 @@ def cost_of_network(graph: Graph) -> Cost:
 
 
 @collector_paused()
-def cost_of_operations(graph: Graph) -> list[Cost]:
-    """The cost of each operation; what several share counts where it is first used."""
+def cost_of_operations(graph: Graph, with_kept: bool = True) -> list[Cost]:
+    """The cost of each operation; what several share counts where it is first used.
+
+    Without `kept`, which takes half of the time, that is left at nothing.
+    """
     known: set[Key] = set()
     costs: list[Cost] = []
     nodes = graph.nodes()
     times = _applications([node.operator for node in nodes], graph.inputs)
     alike: dict[Hashable, Cost] = {}
-    for at, (node, operands, kept) in enumerate(zip(nodes, graph.inputs, _kept_by_operation(graph), strict=True)):
+    every = _kept_by_operation(graph) if with_kept else [_Memory()] * len(nodes)
+    for at, (node, operands, kept) in enumerate(zip(nodes, graph.inputs, every, strict=True)):
         key = node.parameter
         parameter = graph.parameters[key] if key is not None else None
         shapes = [nodes[operand].shape for operand in operands]
@@ -190,7 +194,9 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     return costs
 
 
-def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None) -> Cost:
+def total_cost(
+    graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None, with_depth: bool = True
+) -> Cost:
     order = range(len(costs)) if operations is None else sorted(operations)
     chosen = [costs[at] for at in order]
     return Cost(
@@ -198,7 +204,7 @@ def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | 
         unshared=sum([cost.unshared for cost in chosen]),
         multiply_adds=sum([cost.multiply_adds for cost in chosen]),
         convolutions=sum([cost.convolutions for cost in chosen]),
-        depth=_longest_chain(graph, costs, order),
+        depth=_longest_chain(graph, costs, order) if with_depth else 0,
         kept=_Memory(sum([cost.kept.each_image for cost in chosen]), sum([cost.kept.each_batch for cost in chosen])),
         open_sizes=tuple(graph.open_sizes),
     )
@@ -208,7 +214,10 @@ def _longest_chain(graph: Graph, costs: Sequence[Cost], operations: Sequence[int
     """The most layers with weights that follow one another inside some operations, given in their order."""
     depths: dict[int, int] = {}
     for at in operations:
-        depths[at] = costs[at].depth + max([depths.get(operand, 0) for operand in graph.inputs[at]], default=0)
+        before = 0
+        for operand in graph.inputs[at]:
+            before = max(before, depths.get(operand, 0))
+        depths[at] = costs[at].depth + before
     return max(depths.values(), default=0)
 
 
@@ -274,7 +283,7 @@ class _Level:
     cost: Cost
 
 
-def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, _Level]:
+def costs_of_levels(graph: Graph, costs: Sequence[Cost], with_depth: bool = True) -> dict[int | None, _Level]:
     """The levels of a network, given the cost of each operation; what has no level comes last.
 
     What several levels share counts where it is first used, so that all but the depths add up to the network's.
@@ -287,7 +296,8 @@ def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, _Le
         instances = [graph.instances[number] for number in members[at]]
         shapes = dict.fromkeys(shape for i in instances if (shape := graph.node(i.result).shape))
         operations = (operation for number in members[at] for operation in graph.members[number])
-        levels[at] = _Level(level_text(graph, instances[0]), tuple(shapes), total_cost(graph, costs, operations))
+        cost = total_cost(graph, costs, operations, with_depth)
+        levels[at] = _Level(level_text(graph, instances[0]), tuple(shapes), cost)
     return levels
 
 

@@ -65,13 +65,14 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     """
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
     costs = cost_of_operations(graph)
-    written = costs if graph.as_written is graph else cost_of_operations(graph.as_written)
-    levels = costs_of_levels(graph, costs)
-    for at, level in (levels if written is costs else costs_of_levels(graph.as_written, written)).items():
+    written = costs if graph.as_written is graph else cost_of_operations(graph.as_written, with_kept=False)
+    levels = costs_of_levels(graph, costs, with_depth=False)
+    of_written = levels if written is costs else costs_of_levels(graph.as_written, written, with_depth=False)
+    for at, level in of_written.items():
         shapes = ", ".join("×".join(map(str, shape)) or "a number" for shape in level.shapes)
         rows.append((level.name, shapes, *_level_figures(level.cost, levels[at].cost if at in levels else Cost())))
     cost = total_cost(graph, costs)
-    before = cost if written is costs else total_cost(graph.as_written, written)
+    before = cost if written is costs else total_cost(graph.as_written, written, with_depth=False)
     rows.append(("all", "", *_level_figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [

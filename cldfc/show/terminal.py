@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, cast
 
 from rich.console import RenderableType
@@ -235,7 +237,8 @@ class _Canvas:
         self.cells[column] = {" ": "│", "─": "┼", "╯": "┤", "╰": "├"}.get(there, there), _DIM
 
     def pieces(self) -> list[_Piece]:
-        return [self.cells.get(at, (" ", "")) for at in range(1 + max(self.cells, default=-1))]
+        cells = [self.cells.get(at, (" ", "")) for at in range(1 + max(self.cells, default=-1))]
+        return [("".join(text for text, _ in some), style) for style, some in groupby(cells, itemgetter(1))]
 
 
 def _text_columns(pieces: Sequence[_Piece]) -> int:
