@@ -8,14 +8,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import pairwise
 from threading import get_ident
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
-from lark.lexer import BasicLexer, ContextualLexer
 
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
@@ -85,49 +83,12 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
     return tree.Tree(tuple(statements), source, likenesses)
 
 
-class _InTurn:
-    """Patterns that are tried one after another, as one pattern with `|` between them would try them."""
-
-    def __init__(self, patterns: list[re.Pattern[str]]) -> None:
-        self.patterns = patterns
-
-    def match(self, *where: Any) -> re.Match[str] | None:
-        for pattern in self.patterns:
-            if found := pattern.match(*where):
-                return found
-        return None
-
-
-_ALTERNATIVE = re.compile(r"\|(?=\(\?P<\w+>)")
-_LONG = 200
-
-
-def _compile(pattern: str, flags: int) -> Any:
-    """What a state of the parser may read next; its long patterns are compiled on their own, once for all states.
-
-    To compile them in each of the states that a spec meets takes as long as all the rest of `cldfc check`.
-    """
-    parts = _ALTERNATIVE.split(pattern)
-    runs = [[*run] for _, run in groupby(parts, lambda part: part if len(part) > _LONG else "")]
-    return _InTurn([re.compile("|".join(run), flags) for run in runs]) if len(runs) > 1 else re.compile(pattern, flags)
-
-
-class _StateLexer(BasicLexer):
-    def __init__(self, conf: Any, comparator: object = None) -> None:
-        super().__init__(conf, comparator)  # pyright: ignore[reportUnknownMemberType]
-        self.re: Any = SimpleNamespace(compile=_compile, match=re.match, error=re.error)
-
-
-class _Lexer(ContextualLexer):
-    BasicLexer = _StateLexer
-
-
 @cache
 def _parser_of(thread: int) -> tuple[Lark, Builder]:
     """The parser of a thread, and what makes trees of what it reads: to load it takes longer than to read a spec."""
     builder = Builder()
     data = tables.SAVED["data"]
-    options = data["options"] | {"transformer": builder, "_plugins": {"ContextualLexer": _Lexer}}
+    options = data["options"] | {"transformer": builder}
     load = Lark.load  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return load(tables.SAVED | {"data": data | {"options": options}}), builder
 
