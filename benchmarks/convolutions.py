@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from copy import copy, deepcopy
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from cldfc.weights.fast_convolutions import (
     find_uses,
     measure_algorithms,
     set_algorithms,
+    time_passes,
 )
 from cldfc.weights.network import build_network
 
@@ -52,9 +53,6 @@ SHAPES = (
 NETWORKS = ("resnet18", "preact18_Al", "fbresnet")
 DATA = find("fake:3x32x32:10")
 
-Timed = Callable[[], list[float]]
-"""Computes once, and says how many seconds each part took."""
-
 
 def convolution(kernel: FastConv2d, images: Tensor) -> Callable[[], list[Tensor]]:
     """The result, and the gradients of images and kernel."""
@@ -64,23 +62,6 @@ def convolution(kernel: FastConv2d, images: Tensor) -> Callable[[], list[Tensor]
             result: Tensor = kernel(images)
         slope = torch.sin(torch.arange(result.numel())).view_as(result).to(result.dtype)
         return [result.detach(), *torch.autograd.grad(result, [images, kernel.weight], slope)]
-
-    return run
-
-
-def timed(kernel: FastConv2d, images: Tensor) -> Timed:
-    """Seconds of the forward pass, of the gradient of the images, and of that of the kernel."""
-
-    def run() -> list[float]:
-        times = [time.perf_counter()]
-        with torch.autocast("cpu", torch.bfloat16, enabled=DEVICE.bf16):
-            result: Tensor = kernel(images)
-        times.append(time.perf_counter())
-        slope = torch.ones_like(result)
-        for given in (images, kernel.weight):
-            torch.autograd.grad(result, [given], slope, retain_graph=True)
-            times.append(time.perf_counter())
-        return [after - before for before, after in pairwise(times)]
 
     return run
 
@@ -118,7 +99,8 @@ def compare_shapes(benchmark: Benchmark, shapes: tuple[tuple[int, ...], ...], ba
         for other, algorithm in others.items():
             kernels[other] = copy(usual)
             kernels[other].algorithms = {size: algorithm}
-        works = {other: timed(kernel, images) for other, kernel in kernels.items()}
+        seconds_of = time_passes(usual, images.shape, DEVICE, torch.channels_last)
+        works = {other: partial(seconds_of, algorithm) for other, algorithm in {"usual": USUAL, **others}.items()}
         for work in works.values():
             work()
         found: dict[str, list[list[float]]] = {other: [] for other in works}

@@ -15,9 +15,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from copy import deepcopy
 from importlib import import_module
-from itertools import pairwise
 from time import perf_counter
 from typing import Any, cast, get_args
 
@@ -298,7 +297,7 @@ def fastest(
         images, count, other = max(images, TRIED_TILES // winograd.tiles_of(rows, columns)), 1, PASSES
     if other == USUAL:
         return USUAL
-    seconds = _timer(conv, (max(1, min(batch, images) // count) * count, conv.in_channels, *size), device, layout)
+    seconds = time_passes(conv, (max(1, min(batch, images) // count) * count, conv.in_channels, *size), device, layout)
     best = {algorithm: [math.inf] * len(PASSES) for algorithm in (USUAL, other)}
     # In the first round each prepares itself; its seconds are seldom the fewest.
     for _ in range(ROUNDS):
@@ -306,25 +305,30 @@ def fastest(
     return choose(best[USUAL], best[other], other)
 
 
-def _timer(
+def time_passes(
     conv: FastConv2d, shape: tuple[int, ...], device: Device, layout: torch.memory_format
 ) -> Callable[[Algorithm], list[float]]:
     """Tells the seconds of each pass by an algorithm, for images of a shape n × c × h × w."""
     type = torch.bfloat16 if device.bf16 else torch.float32
-    images = torch.ones(shape, dtype=type).contiguous(memory_format=layout).requires_grad_()
-    tried = copy(conv)
+    images = torch.ones(shape, dtype=type).contiguous(memory_format=layout)
+    tried = deepcopy(conv).requires_grad_(False)
 
     def seconds(algorithm: Algorithm) -> list[float]:
         tried.algorithms = {shape[2:]: algorithm}
-        times = [perf_counter()]
-        with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-            result: Tensor = tried(images)
-        times.append(perf_counter())
-        slope = torch.ones_like(result)
-        for given in (images, tried.weight):
-            torch.autograd.grad(result, [given], slope, retain_graph=True)
-            times.append(perf_counter())
-        return [after - before for before, after in pairwise(times)]
+        found: list[float] = []
+        # Where both gradients are asked for, some algorithms compute both, whichever is taken.
+        for given in (None, images, tried.weight):
+            if given is not None:
+                given.requires_grad_()
+            start = perf_counter()
+            with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+                result: Tensor = tried(images)
+            if given is not None:
+                slope, start = torch.ones_like(result), perf_counter()
+                torch.autograd.grad(result, [given], slope)
+                given.requires_grad_(False)
+            found.append(perf_counter() - start)
+        return found
 
     return seconds
 

@@ -346,7 +346,7 @@ def test_winograds_method_is_measured_where_it_may_pay(monkeypatch):
         heard.append(shape)
         return lambda algorithm: [1, 1, 1] if algorithm == 1 else [0.5, 2, 0.5]
 
-    monkeypatch.setattr(fast_convolutions, "_timer", timer)
+    monkeypatch.setattr(fast_convolutions, "time_passes", timer)
 
     def found(device, size, stride=1):
         conv = FastConv2d(64, 64, 3, stride, padding=1)
