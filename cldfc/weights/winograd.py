@@ -54,7 +54,8 @@ TILES = 192
 
 def tiles_of(rows: int, columns: int) -> int:
     """The tiles of a result with these rows and columns; the last ones may reach beyond it."""
-    return -(-rows // 4) * -(-columns // 4)
+    down, across = _grid(rows, columns)
+    return down * across
 
 
 def convolve(images: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
@@ -71,7 +72,7 @@ def images_gradient(gradient: Tensor, kernel: Tensor, padding: tuple[int, int]) 
 def kernel_gradient(images: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
     """The gradient of the kernel, k × c × 3 × 3, from that of the result, n × k × h' × w'."""
     outputs, inputs = gradient.shape[1], images.shape[1]
-    down, across = -(-gradient.shape[2] // 4), -(-gradient.shape[3] // 4)
+    down, across = _grid(*gradient.shape[2:])
     found = images.new_zeros(36, outputs, inputs)
     for part in _parts(len(images), down * across):
         tiles = _tiles(_filled(gradient[part].permute(0, 2, 3, 1), (0, 0), (4 * down, 4 * across)), 4)
@@ -84,13 +85,18 @@ def _convolve(images: Tensor, factors: Tensor, padding: tuple[int, int]) -> Tens
     """The convolution with a transformed kernel, 36 × c × k."""
     outputs = factors.shape[2]
     height, width = (size + 2 * added - 2 for size, added in zip(images.shape[2:], padding, strict=True))
-    down, across = -(-height // 4), -(-width // 4)
+    down, across = _grid(height, width)
     results = images.new_empty(len(images), 4 * down, 4 * across, outputs)
     for part in _parts(len(images), down * across):
         products = _pixels(images[part], padding, down, across) @ factors
         tiles = _both(_A, products.view(6, 6, -1)).view(4, 4, -1, down, across, outputs)
         results[part].view(-1, down, 4, across, 4, outputs).copy_(tiles.permute(2, 3, 0, 4, 1, 5))
     return results[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _grid(rows: int, columns: int) -> tuple[int, int]:
+    """The tiles below one another, and those beside one another."""
+    return -(-rows // 4), -(-columns // 4)
 
 
 def _parts(images: int, tiles: int) -> Iterator[slice]:
