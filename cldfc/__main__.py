@@ -54,7 +54,7 @@ def _run_command(command: str, arguments: list[str]) -> None:
         sys.exit(check_specs(specs, as_json, changes))
     from cldfc.processors import load_libraries, prepare_threads
 
-    prepare_threads()
+    prepare_threads(is_training=command in ("train", "reproduce"))
     if command in _WITH_TORCH and not {"--help", "--dry-run"} & {*arguments}:
         Thread(target=load_libraries).start()
     _run_app()

@@ -167,7 +167,7 @@ class _Analysis:
 
     def is_trained(self, operation: Operation) -> bool:
         key = operation.parameter
-        return key is not None and self.network.shapes.parameters[key].count() > 0
+        return key is not None and self.network.shapes.parameters[key].numbers > 0
 
     # Chains
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError, choices
-from cldfc.processors import device_text
+from cldfc.processors import ALLOWED, ON_CORES, device_text
 
 # torch.backends carries few types.
 _cudnn: Any = torch.backends.cudnn
@@ -179,3 +179,36 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, _LARGEST)
         mallopt(_MMAP_THRESHOLD, _LARGEST)
+
+
+_own_core: set[int] = set()
+"""The processors of the core that OpenMP has given the main thread; empty where threads are not kept on cores."""
+
+
+def start_threads() -> None:
+    """Start the threads of torch, on cores if `prepare_threads` has asked for that, and let the main one go again.
+
+    Whatever it starts, processes too, would be kept on its core: `on_own_core` says when it is there.
+    """
+    if not os.environ.items() >= ON_CORES.items():
+        return
+    # So many numbers are shared among threads, which start here.
+    torch.zeros(2**20).add_(1)
+    _own_core.update(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, ALLOWED)
+    for name in ON_CORES:
+        del os.environ[name]
+
+
+@contextmanager
+def on_own_core() -> Generator[None]:
+    """Keep the main thread on its core, as the others are on theirs, while it computes with them."""
+    if not _own_core:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _own_core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

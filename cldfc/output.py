@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,6 +45,8 @@ SIGNS = {
 }  # fmt: skip
 """The signs of the language, and those of tables, pictures and sentences."""
 
+
+_Row = TypeVar("_Row")
 
 UTF8 = "utf-8"
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -173,6 +175,17 @@ def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str
         ).rstrip()
         for row in rows
     ]
+
+
+MOST_ROWS, _ENDS = 100, 40
+"""The most rows of a table that are all shown; of more, so many are at its start, and at its end."""
+
+
+def without_middle(rows: Sequence[_Row], most: int | None = MOST_ROWS) -> tuple[Sequence[_Row], int, Sequence[_Row]]:
+    """The first rows, how many are left out after them, and the last ones; up to `most` are all first ones."""
+    if most is None or len(rows) <= most:
+        return rows, 0, ()
+    return rows[:_ENDS], len(rows) - 2 * _ENDS, rows[-_ENDS:]
 
 
 def show_json(data: object, indent: int | None = 2) -> None:

@@ -17,15 +17,42 @@ _PERIOD = 100_000
 """Microseconds, where a cgroup names none."""
 
 
-def prepare_threads(environment: MutableMapping[str, str] = os.environ) -> None:
+def affinity() -> set[int]:
+    """The processors on which the kernel lets this thread run."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+ALLOWED = affinity()
+"""Those at the start, before torch is loaded, which may keep this thread on one of them."""
+
+
+def prepare_threads(environment: MutableMapping[str, str] = os.environ, is_training: bool = False) -> None:
     """Let threads of OpenMP wait asleep, and start no more of them than this process has processors.
 
     Threads that spin while they wait take the processors from each other as soon as somebody else computes. What the
     environment says already stays; where nothing limits the process, torch chooses the number.
+
+    In a training that takes all its processors each thread is kept on a core of its own: the kernel may put two on one
+    when others compute, and within oneDNN's convolutions one that runs spins until the other has run, too.
     """
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if (count := usable_processors()) < (os.cpu_count() or 1):
+    if "OMP_WAIT_POLICY" not in environment:
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        environment.setdefault("GOMP_SPINCOUNT", _SPINS)
+    count, there = usable_processors(), len(affinity())
+    if count < (os.cpu_count() or 1):
         environment.setdefault("OMP_NUM_THREADS", str(count))
+    takes_all = environment.get("OMP_NUM_THREADS", str(count)) == str(there)
+    if is_training and takes_all and environment.keys().isdisjoint(_BINDING) and not may_have_cuda():
+        environment.update(ON_CORES)
+
+
+_SPINS = "10000"
+"""How often a thread looks for work before it sleeps: in a tenth of a millisecond the next part of a step begins."""
+ON_CORES = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
+"""What keeps each thread of OpenMP on a core."""
+_BINDING = {*ON_CORES, "GOMP_CPU_AFFINITY", "KMP_AFFINITY"}
 
 
 def load_libraries() -> None:
@@ -45,13 +72,7 @@ def load_libraries() -> None:
 def usable_processors(groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int:
     """How many processors this process may use: by its affinity, and by the quotas of its cgroups."""
     quotas = [math.ceil(quota) for quota in _quotas(groups, membership)]
-    return max(1, min([len(_affinity()), *quotas]))
-
-
-def _affinity() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
+    return max(1, min([len(affinity()), *quotas]))
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[float]:
@@ -106,7 +127,7 @@ _MUCH = 0.25
 
 def busy_now(statistics: Path = _STATISTICS) -> Busy | None:
     """What the kernel has counted so far; None where it does not tell."""
-    names = {f"cpu{number}" for number in _affinity()}
+    names = {f"cpu{number}" for number in affinity()}
     worked = 0
     try:
         for line in statistics.read_text().splitlines():
@@ -125,7 +146,7 @@ def remark_on_others(before: Busy | None, now: Busy | None) -> str | None:
     """One line where others use so much of the processors that this process has to wait for them."""
     if before is None or now is None or now.at - before.at < _SHORTEST:
         return None
-    others, there, wanted = now.others_since(before), len(_affinity()), usable_processors()
+    others, there, wanted = now.others_since(before), len(affinity()), usable_processors()
     if there - others > (1 - _MUCH) * wanted:
         return None
     return f"others keep {others:.1f} of the {there} processors busy: this takes longer than on an idle machine"

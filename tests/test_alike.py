@@ -76,7 +76,7 @@ def places(program: Program) -> list[tuple[int, int]]:
     """From where to where each part of the equations stands."""
     spans: list[Span] = []
     for template in program.templates:
-        spans += [template.statement.span, *(read.span for read in template.reads())]
+        spans += [template.statement.span, *(read.span for read in template.reads)]
         for step in template.steps:
             spans += [step.span, *step.terms, *(use.span for use in step.uses())]
             spans += [call.span for call in step.call.chain()] if step.call else []

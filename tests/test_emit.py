@@ -46,7 +46,7 @@ def test_code_computes_the_graph(path, monkeypatch):
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)
     expected = run_graph(graph, network, images)
     assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
-    assert sum(p.numel() for p in network.parameters()) == sum(p.count() for p in graph.parameters.values())
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numbers for p in graph.parameters.values())
 
 
 def test_cases_contain_all_notation():

@@ -13,6 +13,7 @@ from networks import some
 
 from cldfc.processors import (
     Busy,
+    affinity,
     bf16_of_cpu,
     busy_now,
     device_text,
@@ -24,6 +25,8 @@ from cldfc.processors import (
 
 ALL = set(range(64))
 ROOT = Path(__file__).parents[1]
+ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+ON_CORES = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
 LOADED = """
 import json, os, sys
 from unittest.mock import patch
@@ -87,7 +90,7 @@ def test_the_affinity_counts_too(tmp_path, monkeypatch):
     assert cgroup(tmp_path, "0::/a\n", {"a/cpu.max": "900000 100000\n"}) == 3
     environment: dict[str, str] = {}
     prepare_threads(environment)
-    assert environment == {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "3"}
+    assert environment == ASLEEP | {"OMP_NUM_THREADS": "3"}
 
 
 @pytest.mark.usefixtures("machine")
@@ -103,7 +106,34 @@ def test_torch_chooses_the_number_where_nothing_limits_it(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     environment: dict[str, str] = {}
     prepare_threads(environment)
-    assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
+    assert environment == ASLEEP
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "is_kept"),
+    [
+        (8, {}, True),
+        (8, {"OMP_NUM_THREADS": "8"}, True),
+        # The first cores would be taken by two such trainings.
+        (8, {"OMP_NUM_THREADS": "4"}, False),
+        (8, {"OMP_NUM_THREADS": "8,2"}, False),
+        # A quota: others have the rest.
+        (3, {}, False),
+        (8, {"OMP_PROC_BIND": "false"}, False),
+        (8, {"GOMP_CPU_AFFINITY": "0-3"}, False),
+    ],
+)
+def test_a_training_that_takes_all_processors_keeps_its_threads_on_cores(monkeypatch, count, said, is_kept):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("cldfc.processors.usable_processors", lambda: count)
+    monkeypatch.setattr("cldfc.processors.may_have_cuda", lambda: False)
+    environment = dict(said)
+    prepare_threads(environment, is_training=True)
+    assert environment.items() >= said.items()
+    assert (environment.items() >= ON_CORES.items()) == is_kept
+    other = dict(said)
+    prepare_threads(other)
+    assert environment == (other | ON_CORES if is_kept else other)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +209,40 @@ print(torch.ones(3).sum().item())
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True", "False", "3.0"]
+
+
+KEPT = """
+import json, os, subprocess, sys
+from pathlib import Path
+from cldfc.processors import prepare_threads
+prepare_threads(is_training=True)
+import torch
+from cldfc.device import on_own_core, start_threads
+
+def places():
+    threads = [path.name for path in Path("/proc/self/task").iterdir()]
+    return sorted(sorted(os.sched_getaffinity(int(thread))) for thread in threads)
+
+start_threads()
+free = sorted(os.sched_getaffinity(0))
+with on_own_core():
+    torch.zeros(2**20).add_(1)
+    kept = places()
+child = subprocess.run(
+    [sys.executable, "-c", "import torch, os; torch.zeros(2**20).add_(1); print(len(os.sched_getaffinity(0)))"],
+    capture_output=True, text=True, check=True,
+)
+print(json.dumps([free, kept, sorted(os.sched_getaffinity(0)), int(child.stdout), torch.get_num_threads()]))
+"""
+
+
+@pytest.mark.skipif(may_have_cuda() or not hasattr(os, "sched_setaffinity"), reason="threads are not kept on cores")
+@pytest.mark.skipif(usable_processors() < len(affinity()) or len(affinity()) < 2, reason="it takes several processors")
+def test_threads_are_kept_on_cores_of_their_own_and_what_they_start_is_not():
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run([sys.executable, "-c", KEPT], env=outside, capture_output=True, text=True, check=True)
+    free, kept, after, of_child, threads = json.loads(done.stdout)
+    everywhere = sorted(affinity())
+    assert free == after == everywhere and of_child == len(everywhere)
+    bound = [place for place in kept if place != everywhere]
+    assert len(bound) == threads == len({processor for place in bound for processor in place}) > 1

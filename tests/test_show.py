@@ -13,6 +13,25 @@ from cldfc.show.terminal import show_network
 SPECS = sorted([*SHOWN_SPECS, *(ROOT / "examples").glob("*.cldf")])
 
 
+LARGE = """model Large
+input f : 3 × 8 × 8
+output h : 10
+levels ℓ = 1..{levels}
+steps i = 1..2
+kernel θ   : 3×3 → 8
+kernel A@ℓ : 3×3 → 8
+r@1,0   = θ * f
+r@ℓ,i   = r@ℓ,i-1 + A@ℓ * relu(r@ℓ,i-1)
+r@ℓ+1,0 = relu(r@ℓ,2)
+h = linear ∘ avgpool(r@{levels},2)
+"""
+CHAIN = """model Chain
+input f : 3 × 8 × 8
+output h : 10
+{equations}h = linear ∘ avgpool(x{last})
+"""
+
+
 def shown(path, width, colour=False, lets=()):
     source = Source(str(path), path.read_text(encoding="utf-8"))
     graph = Compilation(source, read_changes(lets)).simplified
@@ -54,3 +73,41 @@ def test_what_is_used_again_and_again_is_cut_short():
     """In a W-cycle each grid is used twice by the one above: written out, a line would double with every level."""
     text = shown(ROOT / "specs" / "multigrid" / "poisson_w.cldf", 100, lets=["J = 5", "ν = 2"])
     assert "…" in text and len(text.splitlines()) < 100
+
+
+def text_of(text, is_full=False, width=100):
+    stream = io.StringIO()
+    show_network(Compilation(Source("x.cldf", text)).simplified, Console(file=stream, width=width), is_full)
+    return stream.getvalue()
+
+
+def test_the_middle_of_many_levels_and_kernels_is_left_out():
+    text = text_of(LARGE.format(levels=1000))
+    assert text.count("… 920 more levels (--full)") == text.count("… 922 more kernels (--full)") == 1
+    assert all(f" ℓ={level} " in text for level in (1, 40, 961, 1000))
+    assert " ℓ=41 " not in text and " ℓ=960 " not in text
+    assert all(f"■ A@{level} " in text for level in (1, 40, 963, 1000))
+    assert "■ A@41 " not in text and "■ A@962 " not in text
+    assert f"{1000 * 8 * 8 * 9 + 3 * 8 * 9 + 90:,} parameters stored" in text
+    assert len(text.splitlines()) < 270
+
+
+def test_up_to_a_hundred_levels_and_kernels_are_all_shown():
+    text = text_of(LARGE.format(levels=98))
+    assert "more" not in text and all(f" ℓ={level} " in text for level in range(1, 99))
+
+
+def test_full_leaves_out_nothing():
+    text = text_of(LARGE.format(levels=130), is_full=True)
+    assert "more" not in text
+    assert all(f" ℓ={level} " in text and f"■ A@{level} " in text for level in range(1, 131))
+
+
+def test_the_middle_of_many_equations_and_values_is_left_out():
+    equations = "".join(f"x{n} = relu(x{n - 1} + f)\n" for n in range(1, 301)).replace("x0", "f")
+    text = text_of(CHAIN.format(equations=equations, last=300))
+    assert "  … 221 more equations (--full)" in text and "… 221 more values (--full)" in text
+    assert "  x40  = " in text and "  x41  = " not in text and "  x261 = " not in text and "  x262 = " in text
+    assert len(text.splitlines()) < 270
+    whole = text_of(CHAIN.format(equations=equations, last=300), is_full=True)
+    assert "more" not in whole and all(f"x{n} " in whole for n in range(1, 301))

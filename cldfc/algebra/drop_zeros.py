@@ -67,7 +67,7 @@ class _Zeros:
     def may_have_zeros(self, instance: Instance) -> bool:
         """Whether an equation reads a zero, or has a step that reads nothing, which may be one."""
         template = instance.template
-        return any(self.is_zero(read, set(), instance) for read in template.reads()) or any(
+        return any(self.is_zero(read, set(), instance) for read in template.reads) or any(
             not step.operands for step in template.steps
         )
 

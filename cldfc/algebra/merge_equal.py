@@ -203,7 +203,7 @@ class _Merge:
         )
         changed, order = self.equations.change(template, changes)
         origins = tuple(self.graph.members[number][found.steps[at]] for at in order)
-        needed = {key for read in changed.reads() for key in read.keys(own.binding)}
+        needed = {key for read in changed.reads for key in read.keys(own.binding)}
         is_inside = any(equation.value in needed for equation in self.block)
         value = own.family, tuple(own.binding[name] for name in own.names)
         (self.block if is_inside else self.revised).append(Revised(changed, own.binding, value, origins))

@@ -21,7 +21,7 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
     """
     used = {node.parameter for node in graph.nodes()}
     alive = {graph.node(at).parameter for at in _reach(graph)}
-    trained = [key for key, stored in graph.parameters.items() if stored.count()]
+    trained = [key for key, stored in graph.parameters.items() if stored.numbers]
     zeros = {key: "it is applied to nothing but zeros" for key in trained if key not in used}
     cancelled = {key: "its terms cancel" for key in trained if key in used and key not in alive}
     return {**zeros, **cancelled}

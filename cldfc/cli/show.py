@@ -31,7 +31,7 @@ def show(
             help="Width of the picture, in cm, mm, in, pt or px; lines are broken so that no text is below 6 pt.",
         ),
     ] = None,
-    full: Annotated[bool, switch("--full", "Draw every step; fold nothing.")] = False,
+    full: Annotated[bool, switch("--full", "Draw every step; fold and leave out nothing.")] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,

@@ -485,7 +485,7 @@ class Forward:
     def reads_older(self, leaf: Leaf, history: History) -> bool:
         """Whether an equation reads values of its own family that others have followed."""
         family = (leaf.template.family, len(leaf.template.left))
-        reads = [read for read in leaf.template.reads() if (read.family, len(read.positions)) == family]
+        reads = [read for read in leaf.template.reads if (read.family, len(read.positions)) == family]
         return any(history.ages[id(leaf), read.positions] for read in reads)
 
     def read(self, site: Site, read: Read | Reads) -> str:

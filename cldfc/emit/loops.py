@@ -135,7 +135,7 @@ def _access_order(instances: Sequence[Instance]) -> dict[Family, list[tuple[bool
 
 def _reads(instance: Instance) -> list[Key]:
     """The values that an instance reads."""
-    return [key for read in instance.template.reads() for key in read.keys(instance.binding)]
+    return [key for read in instance.template.reads for key in read.keys(instance.binding)]
 
 
 def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> tuple[int, ...]:
@@ -193,7 +193,7 @@ def find_histories(leaves: Sequence[Leaf], instances: Sequence[Instance], slots:
     accesses: dict[Family, list[_Access]] = {family: [] for family, slot in slots.items() if slot}
     spread: set[Family] = set()
     for leaf, instance in zip(leaves, instances, strict=True) if accesses else ():
-        for read in instance.template.reads():
+        for read in instance.template.reads:
             family = (read.family, len(read.positions))
             if family in accesses and isinstance(read, Read):
                 accesses[family].append((id(leaf), read.positions, read.keys(instance.binding)[0][1]))

@@ -396,7 +396,7 @@ def _speaks_of_multiples(template: Template) -> bool:
     uses = (use.positions for step in template.steps for use in step.uses())
     return any(
         not position.is_shifted
-        for positions in (*uses, *(read.positions for read in template.reads()))
+        for positions in (*uses, *(read.positions for read in template.reads))
         for position in positions
     )
 
@@ -719,7 +719,7 @@ def _by_steps(instances: Sequence[Instance]) -> list[int]:
     waits: list[int] = []
     readers: list[list[int]] = [[] for _ in instances]
     for number, instance in enumerate(instances):
-        keys = {key for read in instance.template.reads() for key in read.keys(instance.binding)}
+        keys = {key for read in instance.template.reads for key in read.keys(instance.binding)}
         needed = [number_of[key] for key in keys if key in number_of]
         waits.append(len(needed))
         for other in needed:
@@ -821,7 +821,7 @@ def _sort_leaves(leaves: list[Leaf], at: Sequence[Mapping[str, int]], unsettled:
         for leaf, some in zip(leaves, bindings, strict=True)
     ]
     reads: list[list[set[Key]]] = [
-        [{key for read in leaf.template.reads() for key in read.keys(binding)} for binding in some]
+        [{key for read in leaf.template.reads for key in read.keys(binding)} for binding in some]
         for leaf, some in zip(leaves, bindings, strict=True)
     ]
     left = list(range(len(leaves)))

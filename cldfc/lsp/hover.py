@@ -95,7 +95,7 @@ def _used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> l
     graph = network.written
     nodes = (graph.node(at) for numbers in levels for number in numbers for at in graph.members[number])
     keys = list(dict.fromkeys(node.parameter for node in nodes if node.parameter is not None))
-    stored = sum(graph.parameters[key].count() for key in keys)
+    stored = sum(graph.parameters[key].numbers for key in keys)
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(name for name, _ in keys))
     return [f"{stored:,} parameters in its equations: {names}."] if keys else []
 
@@ -114,10 +114,10 @@ def _parameter_figures(network: Compilation, name: str) -> list[str]:
     rows: list[list[str]] = []
     for text, group in groupby(keys, lambda key: _kernel_sizes(graph.parameters[key])):
         same = list(group)
-        stored = sum(graph.parameters[key].count() for key in same)
+        stored = sum(graph.parameters[key].numbers for key in same)
         names = _from_to([format_key(key) for key in same])
         rows.append([f"`{names}`", text, f"{sum(uses[key] for key in same):,}", f"{stored:,}"])
-    total = sum(graph.parameters[key].count() for key in keys)
+    total = sum(graph.parameters[key].numbers for key in keys)
     shared = f"{sharing_of(graph)[name]}, {total:,} parameters."
     return [shared, *_markdown_table((f"`{name}`", "size", "uses", "parameters"), rows)]
 

@@ -50,7 +50,7 @@ class _Keeping:
 
 def _keeping(node: Node, parameter: Stored | None, is_number: bool, trained: Sequence[bool]) -> _Keeping:
     """`trained` says which operands depend on parameters."""
-    operator, is_own = node.operator, parameter is not None and parameter.count() > 0
+    operator, is_own = node.operator, parameter is not None and parameter.numbers > 0
     if not (is_own or isinstance(operator, Unknown) or any(trained)):
         return _Keeping(operator.is_view(), False)
     keeps = operator.keeps(node.shape, trained)
@@ -129,7 +129,7 @@ def count_uses(graph: Graph) -> Counter[Key]:
 
 
 def count_unshared(graph: Graph) -> int:
-    return sum(graph.parameters[key].count() * uses for key, uses in count_uses(graph).items())
+    return sum(graph.parameters[key].numbers * uses for key, uses in count_uses(graph).items())
 
 
 def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shape, parameter: Stored | None) -> int:
@@ -179,7 +179,7 @@ def cost_of_operations(graph: Graph, with_kept: bool = True) -> list[Cost]:
         kind = id(node.operator), id(parameter), times[at], key in known, id(kept), node.shape, *shapes
         cost = alike.get(kind)
         if cost is None:
-            numbers = parameter.count() if parameter is not None else 0
+            numbers = parameter.numbers if parameter is not None else 0
             cost = alike[kind] = Cost(
                 parameters=0 if key in known else numbers,
                 unshared=numbers,

@@ -371,7 +371,7 @@ class _Demand:
         """
         needed: dict[Key, Read | Reads] = {}
         found = _Needs([], [], [])
-        for read in instance.template.known_reads:
+        for read in instance.template.reads:
             keys = self.keys(read, instance)
             if keys is None:
                 return None

@@ -230,6 +230,6 @@ def keep_needed(revised: Sequence[Revised], outputs: Iterable[Key]) -> list[Revi
     kept: list[Revised] = []
     for equation in reversed(revised):
         if equation.value in needed:
-            needed.update(key for read in equation.template.reads() for key in read.keys(equation.binding))
+            needed.update(key for read in equation.template.reads for key in read.keys(equation.binding))
             kept.append(equation)
     return kept[::-1]

@@ -202,21 +202,18 @@ class Template:
     """The use of an operator, if any, that no declaration covers at these indices."""
     readings: tuple[Template, ...] = ()
     """The readings that were merged in it, which differ only in settings of modules and calls."""
-    known_reads: tuple[Read | Reads, ...] = field(init=False, repr=False, compare=False)
+    reads: tuple[Read | Reads, ...] = field(init=False, repr=False, compare=False)
+    """The values that it needs, in the order of its steps."""
 
     def __post_init__(self) -> None:
         found = [operand for step in self.steps for operand in step.operands if not isinstance(operand, int)]
         found += [self.result] if isinstance(self.result, Read) else []
-        object.__setattr__(self, "known_reads", tuple(found))
+        object.__setattr__(self, "reads", tuple(found))
 
     @property
     def numbers(self) -> int:
         """How many numbers and constants stand on its left: of two equations for a value the one with more wins."""
         return sum(not isinstance(position.base, str) for position in self.left)
-
-    def reads(self) -> tuple[Read | Reads, ...]:
-        """The values that it needs, in the order of its steps."""
-        return self.known_reads
 
     def label(self, left: Positions) -> str:
         """The left side as the spec writes it, or as it is here, for an equation that is not in the spec."""

@@ -127,7 +127,7 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
 def _local_ranges(template: Template) -> Iterator[IndexRange]:
     """The ranges of index names that an equation itself introduces: by `for`, or in a reduction."""
     yield from template.ranges.values()
-    for operand in template.reads():
+    for operand in template.reads:
         if isinstance(operand, Reads):
             ends = operand.lower, operand.upper
             yield IndexRange("steps", operand.name, *ends, None, operand.span, is_explicit=True, by=operand.by)
@@ -262,7 +262,7 @@ class _Alike:
 def _reads_elsewhere(template: Template, likeness: tree.Likeness) -> bool:
     """Whether an operator that is declared elsewhere speaks of a name that stands in the equation, too."""
     place = likeness.place_of_first
-    reads = [(read.family, read.span) for read in template.reads()]
+    reads = [(read.family, read.span) for read in template.reads]
     uses = [(use.name, use.span) for step in template.steps for use in step.uses()]
     outside = {name for name, span in reads + uses if not span.is_within(place)}
     return not outside.isdisjoint(likeness.names_of_first)
@@ -367,7 +367,7 @@ def _settle_names(templates: Sequence[Template | _Copy], words: Words) -> Iterat
         if template.readings:
             template = replace(template, readings=tuple(_settle_names(template.readings, words)))
         uses = [use.name for step in template.steps for use in step.uses()]
-        named = [template.family, *uses, *(read.family for read in template.reads())]
+        named = [template.family, *uses, *(read.family for read in template.reads)]
         if parameters.keys().isdisjoint(named) and families.keys().isdisjoint(named):
             yield template
             continue

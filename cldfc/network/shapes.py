@@ -43,17 +43,15 @@ class Stored:
     operator: Operator
     sizes: Sizes
 
-    def count(self) -> int:
-        return self.numbers
-
     @cached_property
     def numbers(self) -> int:
+        """How many numbers it holds."""
         return self.operator.stored(self.sizes)
 
 
 def count_stored(parameters: Mapping[Key, Stored]) -> int:
     """Numbers that are stored, shared ones once."""
-    return sum(stored.count() for stored in parameters.values())
+    return sum(stored.numbers for stored in parameters.values())
 
 
 @dataclass(frozen=True)
@@ -214,8 +212,8 @@ class _Inference:
                 self.errors.too_large(operation, f"a {'map' if len(shape) > 1 else 'vector'} of {sizes}")
                 break
         for key, parameter in stored.items():
-            if parameter.count() > LARGEST_VALUE:
-                self.errors.too_large(self.first[key], f"`{format_key(key)}` of {parameter.count():,} numbers")
+            if parameter.numbers > LARGEST_VALUE:
+                self.errors.too_large(self.first[key], f"`{format_key(key)}` of {parameter.numbers:,} numbers")
 
     def hear(self, at: int, operation: Operation) -> None:
         """What one operation says about shapes; a contradiction is reported at its place."""

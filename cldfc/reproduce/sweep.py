@@ -21,6 +21,7 @@ from cldfc.data.dataset_files import how_to_get, missing
 from cldfc.data.download import fetch_missing
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import read_text
+from cldfc.processors import ON_CORES
 from cldfc.recipe import Recipe, other_fields
 from cldfc.reproduce.tables import DIGITS, Table, TableRow, find_dataset, network_of, recipe_of
 from cldfc.runs.lock import refuse_in_use
@@ -240,8 +241,9 @@ def _train_in_turn(
 ) -> Iterator[tuple[TableRun, float]]:
     """Train runs in this process, one after another; yields each run and the seconds it took."""
     if runs:
-        from cldfc.device import number_of, use_device
+        from cldfc.device import number_of, start_threads, use_device
 
+        start_threads()
         number = number_of(work.device)
         use_device(work.launch.device if number is None else number)
     for run in runs:
@@ -269,6 +271,9 @@ def _train_at_once(
         with _hearing_of_death(running[end]):
             end.send(running[end])
 
+    # Each would keep its threads on the same first cores.
+    for name in ON_CORES:
+        os.environ.pop(name, None)
     try:
         for _ in range(work.jobs):
             helpers.append(_start_helper(work))

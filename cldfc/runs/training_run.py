@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from cldfc.data.catalogue import check_validation, with_holdout
 from cldfc.data.data_set import DataSet, told_of
 from cldfc.data.loader import open_loader
-from cldfc.device import Device, choose_device, keep_freed_memory
+from cldfc.device import Device, choose_device, keep_freed_memory, on_own_core
 from cldfc.diagnostics import UsageError, shape_text
 from cldfc.output import ignore
 from cldfc.recipe import EPOCH_LIMIT, Algorithm, Algorithms, Recipe
@@ -178,7 +178,8 @@ def _choose_algorithms(
     if recorded is None:
         start, measured = perf_counter(), dict[str, Algorithm]()
         if processes.is_first:
-            measured = measure_algorithms(uses, device, device.layout(network), recipe.batch // processes.count)
+            with on_own_core():
+                measured = measure_algorithms(uses, device, device.layout(network), recipe.batch // processes.count)
         recorded = processes.gather(measured)[0]
         if processes.is_first and (seconds := perf_counter() - start) > _LONG:
             say(f"measuring which algorithms of convolution are fastest took {seconds:.1f} s")

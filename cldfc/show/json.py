@@ -249,7 +249,7 @@ def _describe_parameters(graph: Graph) -> list[ParameterRecord]:
             name=format_key(key),
             operator=word(stored.operator),
             sizes=dict(stored.sizes),
-            numbers=stored.count(),
+            numbers=stored.numbers,
             uses=uses[key],
         )
         for key, stored in graph.parameters.items()

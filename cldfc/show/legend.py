@@ -52,8 +52,8 @@ def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
             shape=_widths_text(graph, keys) if is_kernel else _channels_text(graph, keys),
             keys=tuple(keys),
             uses=sum(uses[key] for key in keys),
-            parameters=sum(each.count() for each in stored),
-            saved=sum(each.count() * (uses[key] - 1) for key, each in zip(keys, stored, strict=True)),
+            parameters=sum(each.numbers for each in stored),
+            saved=sum(each.numbers * (uses[key] - 1) for key, each in zip(keys, stored, strict=True)),
             colour=colours.get(keys[0]),
         )
 
@@ -96,7 +96,7 @@ def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int],
         return
     if len(node.parameters) == 1 and uses[node.parameters[0]] > 1:
         yield f"{uses[node.parameters[0]]} uses in the network"
-    stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
+    stored = sum({r.parameter: graph.parameters[r.parameter].numbers for r in results if r.parameter}.values())
     yield f"{stored:,} parameters" if stored else ""
     work = 0 if graph.open_sizes else sum(costs[at].multiply_adds for at in node.operations)
     yield f"{work:,} multiply-adds for an image" if work else ""

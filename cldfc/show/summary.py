@@ -11,7 +11,7 @@ from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops.size import SampledSize
-from cldfc.output import short_bytes
+from cldfc.output import short_bytes, without_middle
 
 if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
@@ -68,7 +68,10 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     written = costs if graph.as_written is graph else cost_of_operations(graph.as_written, with_kept=False)
     levels = costs_of_levels(graph, costs, with_depth=False)
     of_written = levels if written is costs else costs_of_levels(graph.as_written, written, with_depth=False)
-    for at, level in of_written.items():
+    first, count, last = without_middle([*of_written.items()])
+    for at, level in [*first, *last]:
+        if count and at == last[0][0]:
+            rows.append((f"… {count:,} more levels (--json)", "", "", "", ""))
         shapes = ", ".join("×".join(map(str, shape)) or "a number" for shape in level.shapes)
         rows.append((level.name, shapes, *_level_figures(level.cost, levels[at].cost if at in levels else Cost())))
     cost = total_cost(graph, costs)

@@ -22,7 +22,7 @@ from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Program
-from cldfc.output import UTF8, printable
+from cldfc.output import MOST_ROWS, UTF8, printable, without_middle
 from cldfc.show.blocks import Block, BoxLabel, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
 from cldfc.show.grid import arrange_parts, drawn_levels
 from cldfc.show.labels import colours_of
@@ -249,23 +249,34 @@ def _text_columns(pieces: Sequence[_Piece]) -> int:
 def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn: bool = True) -> None:
     """Print a network as written, its equations, levels and kernels, and the totals as written and as computed.
 
-    `is_full` draws every step. With `is_drawn` false, the levels are left out.
+    `is_full` draws every step, and every row however many there are. With `is_drawn` false, the levels are left out.
     """
-    written = graph.as_written
+    written, most = graph.as_written, None if is_full else MOST_ROWS
     console.print(Text(graph.program.model, style="bold"))
     console.print()
-    equations = [s for s in graph.program.spec.statements if isinstance(s, tree.Equation)]
-    widest = max(len(format_symbol(equation.left)) for equation in equations)
-    _print_lines([Text(f"  {format_equation(equation, widest)}") for equation in equations], console)
+    _print_equations(graph.program, console, most)
     console.print()
     _print_facts(graph.program, console)
     if is_drawn:
-        _print_levels(written, console, is_full)
+        _print_levels(written, console, most)
         console.print()
-    _print_kernels(written, console)
+    _print_kernels(written, console, most)
     _print_totals(cost_of_network(written), cost_of_network(graph), console)
     for note in notes(graph):
         console.print(note)
+
+
+def _left_out(count: int, what: str) -> str:
+    return f"… {count:,} more {what} (--full)"
+
+
+def _print_equations(program: Program, console: Console, most: int | None) -> None:
+    first, count, last = without_middle([s for s in program.spec.statements if isinstance(s, tree.Equation)], most)
+    widest = max(len(format_symbol(equation.left)) for equation in [*first, *last])
+    lines = [Text(f"  {format_equation(equation, widest)}") for equation in [*first, *last]]
+    if count:
+        lines.insert(len(first), Text(f"  {_left_out(count, 'equations')}", _DIM))
+    _print_lines(lines, console)
 
 
 def _print_facts(program: Program, console: Console) -> None:
@@ -285,30 +296,35 @@ def _print_facts(program: Program, console: Console) -> None:
         console.print()
 
 
-def _print_levels(graph: Graph, console: Console, is_full: bool) -> None:
-    """Print a row for each level: its values from left to right, each after the parts that compute it."""
-    blocks = blocks_of(graph, is_full)
+def _print_levels(graph: Graph, console: Console, most: int | None) -> None:
+    """Print a row for each level: its values from left to right, each after the parts that compute it.
+
+    `most` is how many levels there are at most, and values of one; of more, the middle is left out.
+    """
+    blocks = blocks_of(graph, is_full=most is None)
     rows: dict[int | None, list[Block]] = {}
     for block, level in zip(blocks, drawn_levels(blocks), strict=True):
         rows.setdefault(level, []).append(block)
     writer = _StripWriter(blocks, colours_of(graph), console.encoding)
     index = printable(index_of_levels(graph.program), console.encoding)
     spell = partial(printable, encoding=console.encoding)
+    first, count, last = without_middle(sorted(rows, key=lambda level: (level is not None, level)), most)
     heads: dict[int | None, tuple[str, str]] = {}
-    for level, row in rows.items():
-        sizes = sizes_of(graph, [block for block in row if block.level == level])
+    for level in [*first, *last]:
+        sizes = sizes_of(graph, [block for block in rows[level] if block.level == level])
         shown = ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} … {sizes[-1]}"
         heads[level] = "" if level is None else f"{index}={level}", spell(shown)
     widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
     indent = sum(widths) + 3 * bool(widths[0]) + 2
-    shown_lines: list[Text] = []
-    for level in sorted(rows, key=lambda level: (level is not None, level)):
-        (name, shape), lines = heads[level], list(_lay_strips(writer, rows[level], console.width - indent))
+    lines: list[Text] = []
+    for level, (name, shape) in heads.items():
+        if count and level == last[0]:
+            lines.append(Text(f" {_left_out(count, 'levels')}", _DIM))
         label = Text.assemble((f" {name:{widths[0]}} ", "bold reverse"), " ") if widths[0] else Text()
         label.append(f"{shape:{widths[1]}}  ", style="dim")
-        for at, line in enumerate(lines):
-            shown_lines.append(cast(Text, Text.assemble(label if at == 0 else " " * indent, *line)))
-    _print_lines(shown_lines, console, no_wrap=True, overflow="crop")
+        for at, line in enumerate(_lay_row(writer, rows[level], console.width - indent, most)):
+            lines.append(cast(Text, Text.assemble(label if at == 0 else " " * indent, *line)))
+    _print_lines(lines, console, no_wrap=True, overflow="crop")
 
 
 def _print_lines(lines: Sequence[Text], console: Console, **options: Any) -> None:
@@ -317,8 +333,17 @@ def _print_lines(lines: Sequence[Text], console: Console, **options: Any) -> Non
         console.print(Text("\n").join(lines), **options)
 
 
+def _lay_row(writer: _StripWriter, blocks: Sequence[Block], width: int, most: int | None) -> Iterator[list[_Piece]]:
+    """The lines of one level; of more than `most` blocks, the middle is left out."""
+    first, count, last = without_middle(blocks, most)
+    yield from _lay_strips(writer, first, width)
+    if count:
+        yield [(_left_out(count, "values"), _DIM)]
+        yield from _lay_strips(writer, last, width)
+
+
 def _lay_strips(writer: _StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[_Piece]]:
-    """The lines of one level, with as many blocks side by side as fit into `width`."""
+    """The lines of some blocks, with as many of them side by side as fit into `width`."""
     beside: list[_Strip] = []
     before: Key | None = None
     for block in blocks:
@@ -355,10 +380,13 @@ def _break_line(pieces: Sequence[_Piece], width: int) -> Iterator[list[_Piece]]:
     yield line
 
 
-def _print_kernels(graph: Graph, console: Console) -> None:
+def _print_kernels(graph: Graph, console: Console, most: int | None) -> None:
     """Print shared kernels one by one, all others by name, and what sharing saves."""
     rows: list[list[RenderableType]] = []
-    for row in parameter_rows(graph):
+    first, count, last = without_middle([*parameter_rows(graph)], most)
+    for row in [*first, *last]:
+        if count and row is last[0]:
+            rows.append([Text(_left_out(count, "kernels"), _DIM), "", "", "", ""])
         name = Text.assemble(("■ " if row.is_kernel else "  ", row.colour or "dim"), row.name)
         saved = f"{row.saved:,}" if row.saved else ""
         rows.append([name, row.shape, str(row.uses), f"{row.parameters:,}", saved])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from cldfc.device import on_own_core
 from cldfc.output import ignore
 from cldfc.training.step import Captured, learning_rate
 from cldfc.training.task import Task
@@ -73,6 +75,8 @@ class Descent:
         self.statistics = [_bytes_of(buffer) for buffer in task.network.buffers() if _is_statistic(buffer)]
         self.before = [statistic.clone() for statistic in self.statistics]
         self.images = task.loader.hold()
+        self.has_begun = False
+        """Whether a step has been taken."""
         self.shown = 0
         """Images of a step, of all processes together: the same in each."""
         for group in optimizer.param_groups:
@@ -107,10 +111,13 @@ class Descent:
         if self.task.processes.count > 1:
             wishes = torch.tensor([asked, is_due], dtype=torch.float64)
             self.wishes.copy_(wishes.pin_memory() if self.wishes.is_cuda else wishes, non_blocking=True)
-        if self.captured is None:
-            self.step()
-        else:
-            self.captured(self.step)
+        # In the first, torch.compile compiles, in processes of its own that would be kept on this core.
+        with on_own_core() if self.has_begun else nullcontext():
+            if self.captured is None:
+                self.step()
+            else:
+                self.captured(self.step)
+        self.has_begun = True
         if self.record.is_cuda:
             # From pinned memory that is not yet needed for anything else: torch keeps it until the copy is done.
             here = torch.empty_like(self.record, device="cpu", pin_memory=True)

@@ -18,7 +18,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from cldfc.data.data_set import DataSet
 from cldfc.data.images import Images, standardise
-from cldfc.device import Device, settled
+from cldfc.device import Device, on_own_core, settled
 from cldfc.recipe import Recipe
 
 # Runs have hundreds to thousands of steps: the usual 0.999 would remember the first of them.
@@ -205,8 +205,11 @@ class Score:
 def score_network(network: nn.Module, batches: Iterable[Images], dataset: DataSet, device: Device) -> Score:
     """The score of a network on all images of some batches, in evaluation mode; without images there are only zeros."""
     network.eval()
+    found: list[tuple[Tensor, Tensor]] = []
     with settled():
-        found = [(device.scores(network, standardise(batch.pixels, dataset)), batch.labels) for batch in batches]
+        for batch in batches:
+            with on_own_core():
+                found.append((device.scores(network, standardise(batch.pixels, dataset)), batch.labels))
     if not found:
         return Score(0.0, 0.0, 0)
     scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
