@@ -6,7 +6,7 @@ import ctypes
 import os
 import re
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -203,12 +203,15 @@ def start_threads() -> None:
 @contextmanager
 def on_own_core() -> Generator[None]:
     """Keep the main thread on its core, as the others are on theirs, while it computes with them."""
-    if not _own_core:
+    before = os.sched_getaffinity(0) if _own_core else set[int]()
+    # Somebody may have moved the process to other processors since.
+    if not _own_core or not _own_core <= before:
         yield
         return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, _own_core)
+    with suppress(OSError):
+        os.sched_setaffinity(0, _own_core)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        with suppress(OSError):
+            os.sched_setaffinity(0, before)

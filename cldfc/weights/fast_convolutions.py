@@ -40,7 +40,7 @@ WIDTH = 32
 """The width, in columns, that results side by side reach or slightly exceed."""
 LEAST_WORK = 2**29
 """Shapes with fewer multiply-adds per batch take too small a part of a step to be measured."""
-TRIED_WORK, TRIED_IMAGES, TRIED_TILES = 2**29, 16, 2 * winograd.TILES
+TRIED_WORK, TRIED_WORK_BF16, TRIED_IMAGES, TRIED_TILES = 2**29, 2**31, 16, 2 * winograd.TILES
 """Multiply-adds, images, and tiles for Winograd's method, that the measured part of a batch has at least."""
 FEWEST_CHANNELS = 32
 """For Winograd's method: with fewer, transforming them takes longer than it saves."""
@@ -291,7 +291,8 @@ def fastest(
 ) -> Algorithm:
     """The algorithm that is fastest, by far enough, in all passes together."""
     rows, columns = conv.columns(size[0], 0), conv.columns(size[1])
-    images, count = max(TRIED_IMAGES, TRIED_WORK // conv.work(size)), count_for(columns, batch)
+    tried = TRIED_WORK_BF16 if device.bf16 else TRIED_WORK
+    images, count = max(TRIED_IMAGES, tried // conv.work(size)), count_for(columns, batch)
     other: Algorithm = count
     if not device.bf16 and conv.takes_winograd(size):
         images, count, other = max(images, TRIED_TILES // winograd.tiles_of(rows, columns)), 1, PASSES

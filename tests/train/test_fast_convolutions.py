@@ -23,6 +23,7 @@ from cldfc.weights import fast_convolutions, winograd
 from cldfc.weights.fast_convolutions import (
     PASSES,
     TRIED_WORK,
+    TRIED_WORK_BF16,
     FastConv2d,
     choose,
     find_uses,
@@ -358,6 +359,8 @@ def test_winograds_method_is_measured_where_it_may_pay(monkeypatch):
     assert heard == [(TRIED_WORK // (64 * 64 * 9 * 64), 64, 8, 8), (16, 64, 64, 64)]
     assert found(coarse, 8) == found(fine, 16, 2) == 1
     assert found(coarse, 64) == 1 and len(heard) == 4
+    # A processor with bfloat16 does several times as much meanwhile.
+    assert heard[2] == (TRIED_WORK_BF16 // (64 * 64 * 9 * 64) // 4 * 4, 64, 8, 8)
 
 
 def test_small_work_and_small_batches_are_not_measured(monkeypatch):
