@@ -86,7 +86,7 @@ class Side:
     def __init__(self, module: str, name: str, is_quick: bool) -> None:
         self.name, environment = name, dict(os.environ)
         if name.startswith("cldfc"):
-            prepare_threads(environment)
+            prepare_threads(environment, on_cores=True)
         command = [sys.executable, "-m", module, "--side", name, *["--quick"] * is_quick]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)

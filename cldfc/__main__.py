@@ -54,7 +54,7 @@ def _run_command(command: str, arguments: list[str]) -> None:
         sys.exit(check_specs(specs, as_json, changes))
     from cldfc.processors import load_libraries, prepare_threads
 
-    prepare_threads(is_training=command in ("train", "reproduce"))
+    prepare_threads(on_cores=command in _ON_CORES)
     if command in _WITH_TORCH and not {"--help", "--dry-run"} & {*arguments}:
         Thread(target=load_libraries).start()
     _run_app()
@@ -62,6 +62,10 @@ def _run_command(command: str, arguments: list[str]) -> None:
 
 _WITH_TORCH = ("train", "eval", "predict", "export", "verify", "analyse", "reproduce")
 """The commands that load torch, if nothing is wrong."""
+
+
+_ON_CORES = ("train", "eval", "reproduce")
+"""The commands that compute for long, and say when: `on_own_core`."""
 
 
 def _read_check(arguments: list[str]) -> tuple[list[Path], bool, Changes] | None:

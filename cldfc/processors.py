@@ -28,13 +28,13 @@ ALLOWED = affinity()
 """Those at the start, before torch is loaded, which may keep this thread on one of them."""
 
 
-def prepare_threads(environment: MutableMapping[str, str] = os.environ, is_training: bool = False) -> None:
+def prepare_threads(environment: MutableMapping[str, str] = os.environ, on_cores: bool = False) -> None:
     """Let threads of OpenMP wait asleep, and start no more of them than this process has processors.
 
     Threads that spin while they wait take the processors from each other as soon as somebody else computes. What the
     environment says already stays; where nothing limits the process, torch chooses the number.
 
-    In a training that takes all its processors each thread is kept on a core of its own: the kernel may put two on one
+    With `on_cores`, if they take all its processors, each is kept on a core of its own: the kernel may put two on one
     when others compute, and within oneDNN's convolutions one that runs spins until the other has run, too.
     """
     if "OMP_WAIT_POLICY" not in environment:
@@ -44,7 +44,8 @@ def prepare_threads(environment: MutableMapping[str, str] = os.environ, is_train
     if count < (os.cpu_count() or 1):
         environment.setdefault("OMP_NUM_THREADS", str(count))
     takes_all = environment.get("OMP_NUM_THREADS", str(count)) == str(there)
-    if is_training and takes_all and environment.keys().isdisjoint(_BINDING) and not may_have_cuda():
+    can_be_kept = hasattr(os, "sched_setaffinity") and environment.keys().isdisjoint(_BINDING)
+    if on_cores and takes_all and can_be_kept and not may_have_cuda():
         environment.update(ON_CORES)
 
 

@@ -123,12 +123,12 @@ def test_torch_chooses_the_number_where_nothing_limits_it(monkeypatch):
         (8, {"GOMP_CPU_AFFINITY": "0-3"}, False),
     ],
 )
-def test_a_training_that_takes_all_processors_keeps_its_threads_on_cores(monkeypatch, count, said, is_kept):
+def test_threads_that_take_all_processors_are_kept_on_cores(monkeypatch, count, said, is_kept):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr("cldfc.processors.usable_processors", lambda: count)
     monkeypatch.setattr("cldfc.processors.may_have_cuda", lambda: False)
     environment = dict(said)
-    prepare_threads(environment, is_training=True)
+    prepare_threads(environment, on_cores=True)
     assert environment.items() >= said.items()
     assert (environment.items() >= ON_CORES.items()) == is_kept
     other = dict(said)
@@ -215,7 +215,7 @@ KEPT = """
 import json, os, subprocess, sys
 from pathlib import Path
 from cldfc.processors import prepare_threads
-prepare_threads(is_training=True)
+prepare_threads(on_cores=True)
 import torch
 from cldfc.device import on_own_core, start_threads
 

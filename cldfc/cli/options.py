@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 def load_torch() -> None:
     """Load torch before what needs it, without looking for circles in it, which takes a sixth of the time: it stays."""
-    if "torch" not in sys.modules:
-        with collector_paused():
-            import_module("torch")
+    is_new = "torch" not in sys.modules
+    with collector_paused():
+        import_module("cldfc.device").start_threads()
+        if is_new:
             gc.freeze()
 
 

@@ -228,7 +228,6 @@ def _load_torch(before: Busy | None, say: Callable[[str], None]) -> None:
     """Load torch, and say it where others have kept so busy what this training needs that it takes longer."""
     load_torch()
     import_module("cldfc.training.processes")
-    import_module("cldfc.device").start_threads()
     if (remark := remark_on_others(before, busy_now())) and read_launch().rank == 0:
         say(f"remark: {remark}")
 
