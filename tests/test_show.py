@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
+from cldfc.show.summary import summary_as_data, summary_lines
 from cldfc.show.terminal import show_network
 
 SPECS = sorted([*SHOWN_SPECS, *(ROOT / "examples").glob("*.cldf")])
@@ -111,3 +112,12 @@ def test_the_middle_of_many_equations_and_values_is_left_out():
     assert len(text.splitlines()) < 270
     whole = text_of(CHAIN.format(equations=equations, last=300), is_full=True)
     assert "more" not in whole and all(f"x{n} " in whole for n in range(1, 301))
+
+
+def test_compile_leaves_out_the_middle_of_many_levels():
+    graph = Compilation(Source("x.cldf", LARGE.format(levels=150))).simplified
+    lines = summary_lines(graph)
+    names = [line.split("  ")[0] for line in lines]
+    assert names[1] == "ℓ=1" and names[40:43] == ["ℓ=40", "… 71 more levels (--json)", "ℓ=112"]
+    assert names[80:83] == ["ℓ=150", "h", "all"]
+    assert len(summary_as_data(graph)["levels"]) == 151

@@ -79,7 +79,9 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     rows.append(("all", "", *_level_figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
-        "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
     lines += [depth_text(cost, before) if is_trained else _layers_text(cost, before)]
