@@ -138,58 +138,47 @@ ARGUMENTS = ("in_channels", "num_classes")
 
 def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
     """The sizes of parameters that are the input's channels or the classes, where nothing else depends on those."""
-    nodes = graph.nodes()
-    users: dict[Key, list[int]] = {}
-    readers: list[list[int]] = [[] for _ in nodes]
-    for at, node in enumerate(nodes):
-        for key in node.stored:
-            users.setdefault(key, []).append(at)
-        for operand in graph.operands(at):
-            readers[operand].append(at)
     free: dict[tuple[Key, str], str] = {}
     if len(graph.program.outputs) == 1:
         at = graph.values[graph.program.output_keys[0]]
-        head = nodes[at]
+        head = graph.node(at)
         if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
-            if len(users[head.parameter]) == 1 and not readers[at]:
+            uses = sum(head.parameter in (node.parameter, node.statistics) for node in graph.nodes())
+            if uses == 1 and not any(at in operands for operands in graph.inputs):
                 free[head.parameter, "out"] = "num_classes"
     if len(graph.program.input_keys) > 1 or not graph.program.inputs[0].is_map:
         return free
-    return free | dict.fromkeys(_input_sizes(graph, nodes, users, readers), "in_channels")
+    return free | dict.fromkeys(_input_sizes(graph), "in_channels")
 
 
-def _input_sizes(
-    graph: Graph, nodes: Sequence[Node], users: Mapping[Key, Sequence[int]], readers: Sequence[Sequence[int]]
-) -> list[tuple[Key, str]]:
+def _input_sizes(graph: Graph) -> list[tuple[Key, str]]:
     """The sizes that the input's channels give; none if something else depends on them.
 
     These are the sizes up to the first kernels, through operators that treat channels separately.
     """
-    reached, found = [0], dict[tuple[Key, str], None]()
-    for at in reached:
-        for reader in readers[at]:
-            node = nodes[reader]
-            key = node.parameter
-            if isinstance(node.operator, Convolution) and key is not None:
-                declared = graph.program.parameters[key[0]].every()
-                if (
-                    any("in" in each.attributes for each in declared)
-                    or graph.parameters[key].sizes.get("groups", 1) != 1
-                ):
-                    return []
-                found[key, "in"] = None
-            elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:
-                if len(node.shape) != len(nodes[0].shape):
-                    return []
-                reached += [] if reader in reached else [reader]
-            elif type(node.operator) is BatchNorm and key is not None:
-                found[key, "channels"] = None
-                reached += [] if reader in reached else [reader]
-            else:
+    nodes, reached, found = graph.nodes(), {0}, dict[tuple[Key, str], None]()
+    for at, operands in enumerate(graph.inputs):
+        if reached.isdisjoint(operands):
+            continue
+        node = nodes[at]
+        key = node.parameter
+        if isinstance(node.operator, Convolution) and key is not None:
+            declared = graph.program.parameters[key[0]].every()
+            if any("in" in each.attributes for each in declared) or graph.parameters[key].sizes.get("groups", 1) != 1:
                 return []
-    inside = set(reached)
-    own = all(inside.issuperset(graph.operands(user)) for key, _ in found for user in users[key])
-    return list(found) if own else []
+            found[key, "in"] = None
+        elif isinstance(node.operator, Pointwise | Pool) and len(operands) == 1 and not node.stored:
+            if len(node.shape) != len(nodes[0].shape):
+                return []
+            reached.add(at)
+        elif type(node.operator) is BatchNorm and key is not None:
+            found[key, "channels"] = None
+            reached.add(at)
+        else:
+            return []
+    keys = {key for key, _ in found}
+    users = (at for at, node in enumerate(nodes) if node.parameter in keys or node.statistics in keys)
+    return list(found) if all(reached.issuperset(graph.inputs[at]) for at in users) else []
 
 
 def _defines_another(name: str, instance: Instance) -> bool:
