@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import takewhile
 
 from cldfc.emit import python
-from cldfc.emit.loops import ForLoop, Item, Route, Site, Turn, input_is_done, sites, turns
+from cldfc.emit.loops import ForLoop, Item, Leaf, Route, Site, Turn, input_is_done, sites, turns
 from cldfc.emit.python import Identifiers, loop_name, snake_case
 from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes, number_text
 from cldfc.network.expand import Instance
-from cldfc.network.graph import Graph, Node
+from cldfc.network.graph import Graph
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions, key_text
 from cldfc.network.program import InputFamily
-from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm
 from cldfc.syntax import keywords
 
 
@@ -81,23 +81,30 @@ class Ownership:
     def fits(self, place: ParameterUse) -> bool:
         """Whether every module that a place calls was made for an operator like its own."""
         others = {id(made): made for key in place.every if (made := self.made_for[key]) is not place.operator}
-        return all(made == place.operator for made in others.values())
+        return not others or all(made == place.operator for made in others.values())
+
+
+def over_loops(positions: Positions, leaf: Leaf) -> Positions:
+    """Positions over the index names of an equation, over loop variables."""
+    if not positions:
+        return positions
+    binding = leaf.binding()
+    return tuple([position.substitute(binding) for position in positions])
 
 
 def places_of(items: Sequence[Item]) -> list[ParameterUse]:
     """All places of a schedule."""
-    return [
-        ParameterUse(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
-        for site in sites(items)
-        for at, step in enumerate(site.leaf.template.steps)
-        for operator, use in ((step.operator, step.use), (_statistics_of(step.operator), step.statistics))
-        if operator is not None and use is not None
-    ]
-
-
-def _statistics_of(operator: Operator) -> Statistics | None:
-    """The statistics that each use of a shared normalisation has for itself."""
-    return operator.statistics() if isinstance(operator, SharedBatchNorm) else None
+    found: list[ParameterUse] = []
+    for site in sites(items):
+        for at, step in enumerate(site.leaf.template.steps):
+            operator, use, own = step.operator, step.use, step.statistics
+            if use is not None:
+                found.append(ParameterUse(site, at, operator, use.name, over_loops(use.positions, site.leaf)))
+            if own is not None and isinstance(operator, SharedBatchNorm):
+                # The statistics that each use of a shared normalisation has for itself.
+                positions = over_loops(own.positions, site.leaf)
+                found.append(ParameterUse(site, at, operator.statistics(), own.name, positions))
+    return found
 
 
 def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
@@ -116,10 +123,11 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     if len(places) > 1:
         places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
+        if any(key in ownership.made_for for key in place.every):
+            continue
         route = place.site.route[: place.depth()]
-        keys = place.keys(route)
-        used = set(place.every)
-        if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
+        keys, used = place.keys(route), set(place.every)
+        if len(keys) == len(used) and set(keys) == used:
             ownership.made_for.update((key, place.operator) for key in keys)
             ownership.declarations.append(ParameterLine(place, route, place.site.indices[len(route)]))
     for place in places:
@@ -271,16 +279,18 @@ class Naming:
 
     def variable(self, family: str, positions: Positions, age: int = 0) -> str:
         """`r`, `u[level + 1]`, or `u_old` for a value that others have followed."""
-        if (history := self.histories.get((family, len(positions)))) and history.length:
-            return f"{self.locals.given[family, len(positions)]}[{age}]"
+        key = family, len(positions)
+        if (history := self.histories.get(key)) and history.length:
+            return f"{self.locals.given[key]}[{age}]"
         if age:
-            return self.locals.given[(family, len(positions)), age]
-        if family_of_inputs := self.inputs.get((family, len(positions))):
+            return self.locals.given[key, age]
+        if family_of_inputs := self.inputs.get(key):
             return self.member(family_of_inputs, positions)
-        slot = self.slots.get((family, len(positions)), ())
-        name = self.locals.name((family, len(positions)), family)
+        slot, name = self.slots.get(key), self.locals.name(key, family)
+        if not slot:
+            return name
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
-        return f"{name}[{indices}]" if slot else name
+        return f"{name}[{indices}]"
 
     def member(self, family: InputFamily, positions: Positions) -> str:
         """An input: `f`; `f[level - 1]` of a list of tensors, `f[:, t - 1]` of a sequence."""
