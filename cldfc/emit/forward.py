@@ -410,16 +410,17 @@ class Forward:
         values = [(template.family, tuple([p.value(turn) for p in left])) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
         used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
-        gaps = None if used else self.gaps(site)
+        outlined = None if used else self.outlined(site)
         template, numbers, calls = self.methods.collapse(template, used)
-        if gaps is None:
+        if outlined is None:
             template, order = gather_iterations(template)
             numbers, calls = [numbers[at] for at in order], {order.index(at): call for at, call in calls.items()}
         spread = _spread_operands(self.graph, leaf.template, self.number_of[values[0]])
 
         def write(target: str, held: Iterable[int] = ()) -> list[str]:
-            if gaps is not None and not held:
-                lines = self.outlines.lines(template, spread, [target, *gaps], depth)
+            if outlined is not None and not held:
+                form, gaps = outlined
+                lines = self.outlines.lines(template, (*form, *spread.items()), spread, [target, *gaps], depth)
                 if lines is not None:
                     return lines
             vocabulary = CodeNames(
@@ -435,7 +436,7 @@ class Forward:
             return write_equation(template, vocabulary, target, depth, held)
 
         is_output = [(template.family, left)] == self.outputs and self.graph.shape(values[0]) != ()
-        has_function = gaps is None and any(isinstance(step.operator, Iterated) for step in template.steps)
+        has_function = outlined is None and any(isinstance(step.operator, Iterated) for step in template.steps)
         heading = ["", comment] if has_function else [comment]
         if is_output:
             return [*heading, *write("return ")]
@@ -462,26 +463,40 @@ class Forward:
             return [*heading, *lines]
         return [*heading, *write(f"{new} = "), shifted + new]
 
-    def gaps(self, site: Site) -> list[str] | None:
-        """The names for an outline: what an equation reads, and the modules of its steps; None if it needs more."""
-        found: list[str] = []
-        for at, step in enumerate(site.leaf.template.steps):
+    def outlined(self, site: Site) -> tuple[list[Hashable], list[str]] | None:
+        """What an equation has in common with those that differ in names alone, and these names for its outline.
+
+        They are what it reads, and the modules of its steps. None if it needs more.
+        """
+        leaf, form, names = site.leaf, list[Hashable](), list[str]()
+        for at, step in enumerate(leaf.template.steps):
             operator, call = step.operator, step.call
             if step.channels or step.settings or not self.is_simple(operator):
                 return None
             if call is not None and any(one.is_recursive for one in call.chain()):
                 return None
-            found += [self.read(site, operand) for operand in step.operands if not isinstance(operand, int)]
+            form.append(id(operator))
+            for operand in step.operands:
+                if isinstance(operand, int):
+                    form.append(operand)
+                else:
+                    form.append("read")
+                    names.append(self.read(site, operand))
             if step.use is not None:
-                place = self.place_at[id(site.leaf), at]
+                place = self.place_at[id(leaf), at]
                 if isinstance(operator, Kernel) and not self.ownership.fits(place):
                     return None
-                found.append(self.names.module(place.name, place.positions))
+                form.append("module")
+                names.append(self.names.module(place.name, place.positions))
             if step.statistics is not None:
-                own = self.statistics_at[id(site.leaf), at]
-                found.append(self.names.module(own.name, own.positions))
-        result = site.leaf.template.result
-        return [*found, self.read(site, result)] if isinstance(result, Read) else found
+                own = self.statistics_at[id(leaf), at]
+                form.append("statistics")
+                names.append(self.names.module(own.name, own.positions))
+        result = leaf.template.result
+        if isinstance(result, Read):
+            names.append(self.read(site, result))
+            return [*form, "read"], names
+        return [*form, result], names
 
     def is_simple(self, operator: Operator) -> bool:
         found = self.simple.get(id(operator))

@@ -123,7 +123,7 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     if len(places) > 1:
         places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
-        if any(key in ownership.made_for for key in place.every):
+        if not ownership.made_for.keys().isdisjoint(place.every):
             continue
         route = place.site.route[: place.depth()]
         keys, used = place.keys(route), set(place.every)

@@ -85,6 +85,11 @@ class Graph:
         return list(self.inputs[at])
 
     @cached_property
+    def operators(self) -> list[Operator]:
+        """Each operator once, though many operations share it."""
+        return list({id(node.operator): node.operator for node in self.operations}.values())
+
+    @cached_property
     def members(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {number: [] for number in range(-1, len(self.instances))}
         for at, node in enumerate(self.nodes()):
