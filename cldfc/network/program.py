@@ -471,25 +471,33 @@ class OwnedNames:
 
     def settle(self, owners: Mapping[str, str]) -> dict[str, str]:
         """The name for each provisional one; `owners` has those of families without a name in the spec."""
-        taken, bases = set(self.taken), dict[_Claim, str]()
-        longer = {claim: f"{claim.wanted}_{owners.get(claim.owner[0], claim.owner[0])}" for claim in self.counts}
-        own = {claim: claim.wanted for claim in self.counts if claim.is_own}
-        for wishes in (own, {claim: claim.wanted for claim in self.counts}, longer):
-            names = {c: self.numbered(wish, c) for c, wish in wishes.items() if c not in bases}
+        taken, given, left = set(self.taken), dict[_Claim, list[str]](), [*self.counts]
+
+        def longer(claim: _Claim) -> str:
+            return f"{claim.wanted}_{owners.get(claim.owner[0], claim.owner[0])}"
+
+        wishes: tuple[Callable[[_Claim], str | None], ...] = (
+            lambda claim: claim.wanted if claim.is_own else None,
+            lambda claim: claim.wanted,
+            longer,
+        )
+        for wish in wishes:
+            names = {c: self.numbered(base, c) for c in left if (base := wish(c)) is not None}
             asked = Counter(name for some in names.values() for name in some)
-            won = [c for c, some in names.items() if all(asked[n] == 1 and n not in taken for n in some)]
-            bases.update((claim, wishes[claim]) for claim in won)
-            taken.update(name for claim in won for name in names[claim])
-        left = self.counts.keys() - bases.keys()
-        for claim in sorted(left, key=lambda claim: (claim.wanted, longer[claim], claim.owner[1])):
-            free = (f"{longer[claim]}_{number}" for number in count(2))
-            bases[claim] = next(base for base in free if taken.isdisjoint(self.numbered(base, claim)))
-            taken.update(self.numbered(bases[claim], claim))
-        return {name: self.numbered(bases[claim], claim)[at - 1] for name, (claim, at) in self.provisional.items()}
+            refused = taken.union([name for name, many in asked.items() if many > 1])
+            won = {claim: some for claim, some in names.items() if refused.isdisjoint(some)}
+            given |= won
+            taken.update(name for some in won.values() for name in some)
+            left = [claim for claim in left if claim not in won]
+        for claim in sorted(left, key=lambda claim: (claim.wanted, longer(claim), claim.owner[1])):
+            free = (self.numbered(f"{longer(claim)}_{number}", claim) for number in count(2))
+            given[claim] = next(names for names in free if taken.isdisjoint(names))
+            taken.update(given[claim])
+        return {name: given[claim][at - 1] for name, (claim, at) in self.provisional.items()}
 
     def numbered(self, base: str, claim: _Claim) -> list[str]:
         """The names for all that a claim is for: `bn_r`, `bn_r_2`."""
-        return [base, *(f"{base}_{number}" for number in range(2, self.counts[claim] + 1))]
+        return [base, *[f"{base}_{number}" for number in range(2, self.counts[claim] + 1)]]
 
 
 @dataclass
