@@ -151,8 +151,7 @@ def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
         at = graph.values[graph.program.output_keys[0]]
         head = graph.node(at)
         if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
-            uses = sum(head.parameter in (node.parameter, node.statistics) for node in graph.nodes())
-            if uses == 1 and not any(at in operands for operands in graph.inputs):
+            if graph.uses[head.parameter] == 1 and not any(at in operands for operands in graph.inputs):
                 free[head.parameter, "out"] = "num_classes"
     if len(graph.program.input_keys) > 1 or not graph.program.inputs[0].is_map:
         return free

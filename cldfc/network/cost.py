@@ -129,13 +129,8 @@ class Cost:
         return "open" if self.open_sizes else text
 
 
-def count_uses(graph: Graph) -> Counter[Key]:
-    """How often the spec uses each parameter."""
-    return Counter(key for node in graph.as_written.nodes() for key in node.stored)
-
-
 def count_unshared(graph: Graph) -> int:
-    return sum(graph.parameters[key].numbers * uses for key, uses in count_uses(graph).items())
+    return sum(graph.parameters[key].numbers * uses for key, uses in graph.as_written.uses.items())
 
 
 def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shape, parameter: Stored | None) -> int:
