@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import takewhile
 
 from cldfc.emit import python
@@ -17,10 +17,11 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions, key_text
 from cldfc.network.program import InputFamily
 from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm
+from cldfc.record import record
 from cldfc.syntax import keywords
 
 
-@dataclass(frozen=True)
+@record
 class ParameterUse:
     """A parameter where it is used, over the loop variables of its site."""
 
@@ -29,17 +30,18 @@ class ParameterUse:
     operator: Operator
     name: str
     positions: Positions
+    every: list[Key] = field(init=False, repr=False, compare=False)
+    """The parameters that it stands for in all the loops around it, turn by turn."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", self.keys_at(turns(self.site.route)))
 
     def keys(self, route: Route) -> list[Key]:
         """The parameters that it stands for, turn by turn."""
-        if len(route) == len(self.site.route):
-            return self.every
-        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(route)]
+        return self.every if len(route) == len(self.site.route) else self.keys_at(turns(route))
 
-    @cached_property
-    def every(self) -> list[Key]:
-        """The parameters that it stands for in all the loops around it, turn by turn."""
-        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(self.site.route)]
+    def keys_at(self, at: Sequence[Turn]) -> list[Key]:
+        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in at]
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
@@ -61,7 +63,7 @@ def variables(position: Position) -> Iterator[str]:
             return
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParameterLine:
     """A line that makes parameters, in the loops of `route`, before the item of this index."""
 
