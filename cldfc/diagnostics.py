@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from cldfc.output import UTF8, printable
+from cldfc.record import record
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -51,7 +52,7 @@ class Source:
         return self.text[starts[number - 1] : end].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A stretch of a source, `start` to `end` (exclusive), in characters."""
 

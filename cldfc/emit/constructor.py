@@ -491,7 +491,7 @@ def initialisers(graph: Graph) -> list[str]:
     """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
     dimension = graph.program.dimension
-    written, computed = _operators_of(graph.as_written), _operators_of(graph)
+    written, computed = graph.as_written.operators, graph.operators
     kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
     for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
         mine = [stored for stored in kernels if stored.operator.is_transposed == is_transposed]
@@ -525,11 +525,6 @@ def initialisers(graph: Graph) -> list[str]:
         if any(isinstance(operator, kind) for operator in computed):
             lines += write()
     return [*lines, *solver_lines(graph)]
-
-
-def _operators_of(graph: Graph) -> list[Operator]:
-    """Each operator once, though many operations share it."""
-    return list({id(node.operator): node.operator for node in graph.nodes()}.values())
 
 
 _Loops = tuple[tuple[int, bool], ...]

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
-from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
+from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, over_loops, variables
 from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.signature import SignatureWriter
@@ -24,6 +24,7 @@ from cldfc.ops import (
     ConvolutionAdjoint,
     Iterated,
     Kernel,
+    Operator,
     SplitChannels,
     Spreading,
     Statistics,
@@ -285,12 +286,12 @@ def _regions_of(site: Site) -> list[_Region]:
     An equation that draws random numbers is left alone, because their order must not change.
     """
     template = site.leaf.template
-    if any(not step.operator.repeatable and step.use is None for step in template.steps):
-        return []
     by_call: dict[Call, list[int]] = {}
     for at, step in enumerate(template.steps):
         if step.call is not None:
             by_call.setdefault(step.call.chain()[0], []).append(at)
+    if by_call and any(not step.operator.repeatable and step.use is None for step in template.steps):
+        return []
     found = (_region_of(site, call, steps) for call, steps in by_call.items())
     return [region for region in found if region is not None]
 
@@ -322,11 +323,13 @@ def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
 def _spread_operands(graph: Graph, template: Template, number: int) -> dict[int, tuple[int, ...]]:
     """The steps with vectors beside maps among their operands, and their places; the same in all turns of the loops."""
     found: dict[int, tuple[int, ...]] = {}
-    for at, (step, node) in enumerate(zip(template.steps, graph.members[number], strict=True)):
+    for at, step in enumerate(template.steps):
         if isinstance(step.operator, Spreading) and step.operator.takes_vectors:
+            node = graph.members[number][at]
             shapes = [graph.node(operand).shape for operand in graph.inputs[node]]
-            found[at] = step.operator.vectors(shapes, graph.node(node).shape)
-    return {at: places for at, places in found.items() if places}
+            if places := step.operator.vectors(shapes, graph.node(node).shape):
+                found[at] = places
+    return found
 
 
 def _meaning(operand: Operand) -> Hashable:
@@ -362,7 +365,10 @@ class Forward:
         self.recursions = Recursions(names, ownership, self.place_at, self.node_with_shapes)
         self.recursions.find(list(self.site_of.values()))
         self.signature = SignatureWriter(names)
+        self.outputs = self.graph.program.output_keys
         self.outlines = Outlines(names.temporaries)
+        self.simple: dict[int, bool] = {}
+        """Whether an operator is written with the names of its operands and modules alone, by its identity."""
 
     def lines(self) -> list[str]:
         """Checks of the inputs, the equations in the loops of the network, and the return of several outputs."""
@@ -400,20 +406,21 @@ class Forward:
     def equation(self, site: Site, depth: int) -> list[str]:
         """One equation, under a comment that names it and its shapes."""
         leaf, template = site.leaf, site.leaf.template
-        left = tuple(position.substitute(leaf.binding()) for position in template.left)
-        values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
+        left = over_loops(template.left, leaf)
+        values = [(template.family, tuple([p.value(turn) for p in left])) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
         used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
-        gaps = None if used else self.gaps(site)
+        outlined = None if used else self.outlined(site)
         template, numbers, calls = self.methods.collapse(template, used)
-        if gaps is None:
+        if outlined is None:
             template, order = gather_iterations(template)
             numbers, calls = [numbers[at] for at in order], {order.index(at): call for at, call in calls.items()}
         spread = _spread_operands(self.graph, leaf.template, self.number_of[values[0]])
 
         def write(target: str, held: Iterable[int] = ()) -> list[str]:
-            if gaps is not None and not held:
-                lines = self.outlines.lines(template, spread, [target, *gaps], depth)
+            if outlined is not None and not held:
+                form, gaps = outlined
+                lines = self.outlines.lines(template, (*form, *spread.items()), spread, [target, *gaps], depth)
                 if lines is not None:
                     return lines
             vocabulary = CodeNames(
@@ -428,8 +435,8 @@ class Forward:
             )
             return write_equation(template, vocabulary, target, depth, held)
 
-        is_output = [(template.family, left)] == self.graph.program.output_keys and self.graph.shape(values[0]) != ()
-        has_function = any(isinstance(step.operator, Iterated) for step in template.steps)
+        is_output = [(template.family, left)] == self.outputs and self.graph.shape(values[0]) != ()
+        has_function = outlined is None and any(isinstance(step.operator, Iterated) for step in template.steps)
         heading = ["", comment] if has_function else [comment]
         if is_output:
             return [*heading, *write("return ")]
@@ -456,28 +463,49 @@ class Forward:
             return [*heading, *lines]
         return [*heading, *write(f"{new} = "), shifted + new]
 
-    def gaps(self, site: Site) -> list[str] | None:
-        """The names for an outline: what an equation reads, and the modules of its steps; None if it needs more."""
-        found: list[str] = []
-        for at, step in enumerate(site.leaf.template.steps):
+    def outlined(self, site: Site) -> tuple[list[Hashable], list[str]] | None:
+        """What an equation has in common with those that differ in names alone, and these names for its outline.
+
+        They are what it reads, and the modules of its steps. None if it needs more.
+        """
+        leaf, form, names = site.leaf, list[Hashable](), list[str]()
+        for at, step in enumerate(leaf.template.steps):
             operator, call = step.operator, step.call
-            if step.channels or step.settings or isinstance(operator, _WITH_MORE):
+            if step.channels or step.settings or not self.is_simple(operator):
                 return None
             if call is not None and any(one.is_recursive for one in call.chain()):
                 return None
-            found += [self.read(site, operand) for operand in step.operands if not isinstance(operand, int)]
+            form.append(id(operator))
+            for operand in step.operands:
+                if isinstance(operand, int):
+                    form.append(operand)
+                else:
+                    form.append("read")
+                    names.append(self.read(site, operand))
             if step.use is not None:
-                place = self.place_at[id(site.leaf), at]
-                if isinstance(operator, Kernel) and (
-                    operator.is_adjoint or operator.rules or not self.ownership.fits(place)
-                ):
+                place = self.place_at[id(leaf), at]
+                if isinstance(operator, Kernel) and not self.ownership.fits(place):
                     return None
-                found.append(self.names.module(place.name, place.positions))
+                form.append("module")
+                names.append(self.names.module(place.name, place.positions))
             if step.statistics is not None:
-                own = self.statistics_at[id(site.leaf), at]
-                found.append(self.names.module(own.name, own.positions))
-        result = site.leaf.template.result
-        return [*found, self.read(site, result)] if isinstance(result, Read) else found
+                own = self.statistics_at[id(leaf), at]
+                form.append("statistics")
+                names.append(self.names.module(own.name, own.positions))
+        result = leaf.template.result
+        if isinstance(result, Read):
+            names.append(self.read(site, result))
+            return [*form, "read"], names
+        return [*form, result], names
+
+    def is_simple(self, operator: Operator) -> bool:
+        found = self.simple.get(id(operator))
+        if found is None:
+            needs_more = isinstance(operator, _WITH_MORE) or (
+                isinstance(operator, Kernel) and (operator.is_adjoint or bool(operator.rules))
+            )
+            found = self.simple[id(operator)] = not needs_more
+        return found
 
     def call(self, use: _MethodCall | Visit, operands: list[str]) -> str:
         return self.recursions.call(use, operands) if isinstance(use, Visit) else self.methods.call(use, operands[0])
@@ -490,11 +518,11 @@ class Forward:
 
     def read(self, site: Site, read: Read | Reads) -> str:
         """Another value, or those of a reduction: `x[j] for j in range(i)`."""
-        binding = site.leaf.binding()
         if isinstance(read, Read):
             history = self.names.histories.get((read.family, len(read.positions)))
             age = history.ages[id(site.leaf), read.positions] if history else 0
-            return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions), age)
+            return self.names.variable(read.family, over_loops(read.positions, site.leaf), age)
+        binding = site.leaf.binding()
         around = {hop.loop.variable for hop in site.route}
         free = (letter for letter in "jkmnpq" if letter not in self.names.locals.taken)
         name = next(name for name in (read.name, *free) if name not in around)

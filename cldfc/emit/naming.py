@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import takewhile
 
 from cldfc.emit import python
-from cldfc.emit.loops import ForLoop, Item, Route, Site, Turn, input_is_done, sites, turns
+from cldfc.emit.loops import ForLoop, Item, Leaf, Route, Site, Turn, input_is_done, sites, turns
 from cldfc.emit.python import Identifiers, loop_name, snake_case
 from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes, number_text
 from cldfc.network.expand import Instance
-from cldfc.network.graph import Graph, Node
+from cldfc.network.graph import Graph
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions, key_text
 from cldfc.network.program import InputFamily
-from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm
+from cldfc.record import record
 from cldfc.syntax import keywords
 
 
-@dataclass(frozen=True)
+@record
 class ParameterUse:
     """A parameter where it is used, over the loop variables of its site."""
 
@@ -29,17 +30,18 @@ class ParameterUse:
     operator: Operator
     name: str
     positions: Positions
+    every: list[Key] = field(init=False, repr=False, compare=False)
+    """The parameters that it stands for in all the loops around it, turn by turn."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", self.keys_at(turns(self.site.route)))
 
     def keys(self, route: Route) -> list[Key]:
         """The parameters that it stands for, turn by turn."""
-        if len(route) == len(self.site.route):
-            return self.every
-        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(route)]
+        return self.every if len(route) == len(self.site.route) else self.keys_at(turns(route))
 
-    @cached_property
-    def every(self) -> list[Key]:
-        """The parameters that it stands for in all the loops around it, turn by turn."""
-        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in turns(self.site.route)]
+    def keys_at(self, at: Sequence[Turn]) -> list[Key]:
+        return [(self.name, tuple([p.value(turn) for p in self.positions])) for turn in at]
 
     def depth(self) -> int:
         """How many of the loops around it its tag depends on."""
@@ -61,7 +63,7 @@ def variables(position: Position) -> Iterator[str]:
             return
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParameterLine:
     """A line that makes parameters, in the loops of `route`, before the item of this index."""
 
@@ -81,23 +83,30 @@ class Ownership:
     def fits(self, place: ParameterUse) -> bool:
         """Whether every module that a place calls was made for an operator like its own."""
         others = {id(made): made for key in place.every if (made := self.made_for[key]) is not place.operator}
-        return all(made == place.operator for made in others.values())
+        return not others or all(made == place.operator for made in others.values())
+
+
+def over_loops(positions: Positions, leaf: Leaf) -> Positions:
+    """Positions over the index names of an equation, over loop variables."""
+    if not positions:
+        return positions
+    binding = leaf.binding()
+    return tuple([position.substitute(binding) for position in positions])
 
 
 def places_of(items: Sequence[Item]) -> list[ParameterUse]:
     """All places of a schedule."""
-    return [
-        ParameterUse(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
-        for site in sites(items)
-        for at, step in enumerate(site.leaf.template.steps)
-        for operator, use in ((step.operator, step.use), (_statistics_of(step.operator), step.statistics))
-        if operator is not None and use is not None
-    ]
-
-
-def _statistics_of(operator: Operator) -> Statistics | None:
-    """The statistics that each use of a shared normalisation has for itself."""
-    return operator.statistics() if isinstance(operator, SharedBatchNorm) else None
+    found: list[ParameterUse] = []
+    for site in sites(items):
+        for at, step in enumerate(site.leaf.template.steps):
+            operator, use, own = step.operator, step.use, step.statistics
+            if use is not None:
+                found.append(ParameterUse(site, at, operator, use.name, over_loops(use.positions, site.leaf)))
+            if own is not None and isinstance(operator, SharedBatchNorm):
+                # The statistics that each use of a shared normalisation has for itself.
+                positions = over_loops(own.positions, site.leaf)
+                found.append(ParameterUse(site, at, operator.statistics(), own.name, positions))
+    return found
 
 
 def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
@@ -116,10 +125,11 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     if len(places) > 1:
         places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.every))))
     for place in places:
+        if not ownership.made_for.keys().isdisjoint(place.every):
+            continue
         route = place.site.route[: place.depth()]
-        keys = place.keys(route)
-        used = set(place.every)
-        if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
+        keys, used = place.keys(route), set(place.every)
+        if len(keys) == len(used) and set(keys) == used:
             ownership.made_for.update((key, place.operator) for key in keys)
             ownership.declarations.append(ParameterLine(place, route, place.site.indices[len(route)]))
     for place in places:
@@ -138,58 +148,46 @@ ARGUMENTS = ("in_channels", "num_classes")
 
 def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
     """The sizes of parameters that are the input's channels or the classes, where nothing else depends on those."""
-    nodes = graph.nodes()
-    users: dict[Key, list[int]] = {}
-    readers: list[list[int]] = [[] for _ in nodes]
-    for at, node in enumerate(nodes):
-        for key in node.stored:
-            users.setdefault(key, []).append(at)
-        for operand in graph.operands(at):
-            readers[operand].append(at)
     free: dict[tuple[Key, str], str] = {}
     if len(graph.program.outputs) == 1:
         at = graph.values[graph.program.output_keys[0]]
-        head = nodes[at]
+        head = graph.node(at)
         if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
-            if len(users[head.parameter]) == 1 and not readers[at]:
+            if graph.uses[head.parameter] == 1 and not any(at in operands for operands in graph.inputs):
                 free[head.parameter, "out"] = "num_classes"
     if len(graph.program.input_keys) > 1 or not graph.program.inputs[0].is_map:
         return free
-    return free | dict.fromkeys(_input_sizes(graph, nodes, users, readers), "in_channels")
+    return free | dict.fromkeys(_input_sizes(graph), "in_channels")
 
 
-def _input_sizes(
-    graph: Graph, nodes: Sequence[Node], users: Mapping[Key, Sequence[int]], readers: Sequence[Sequence[int]]
-) -> list[tuple[Key, str]]:
+def _input_sizes(graph: Graph) -> list[tuple[Key, str]]:
     """The sizes that the input's channels give; none if something else depends on them.
 
     These are the sizes up to the first kernels, through operators that treat channels separately.
     """
-    reached, found = [0], dict[tuple[Key, str], None]()
-    for at in reached:
-        for reader in readers[at]:
-            node = nodes[reader]
-            key = node.parameter
-            if isinstance(node.operator, Convolution) and key is not None:
-                declared = graph.program.parameters[key[0]].every()
-                if (
-                    any("in" in each.attributes for each in declared)
-                    or graph.parameters[key].sizes.get("groups", 1) != 1
-                ):
-                    return []
-                found[key, "in"] = None
-            elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:
-                if len(node.shape) != len(nodes[0].shape):
-                    return []
-                reached += [] if reader in reached else [reader]
-            elif type(node.operator) is BatchNorm and key is not None:
-                found[key, "channels"] = None
-                reached += [] if reader in reached else [reader]
-            else:
+    nodes, reached, found = graph.nodes(), {0}, dict[tuple[Key, str], None]()
+    for at, operands in enumerate(graph.inputs):
+        if reached.isdisjoint(operands):
+            continue
+        node = nodes[at]
+        key = node.parameter
+        if isinstance(node.operator, Convolution) and key is not None:
+            declared = graph.program.parameters[key[0]].every()
+            if any("in" in each.attributes for each in declared) or graph.parameters[key].sizes.get("groups", 1) != 1:
                 return []
-    inside = set(reached)
-    own = all(inside.issuperset(graph.operands(user)) for key, _ in found for user in users[key])
-    return list(found) if own else []
+            found[key, "in"] = None
+        elif isinstance(node.operator, Pointwise | Pool) and len(operands) == 1 and not node.stored:
+            if len(node.shape) != len(nodes[0].shape):
+                return []
+            reached.add(at)
+        elif type(node.operator) is BatchNorm and key is not None:
+            found[key, "channels"] = None
+            reached.add(at)
+        else:
+            return []
+    keys = {key for key, _ in found}
+    users = (at for at, node in enumerate(nodes) if node.parameter in keys or node.statistics in keys)
+    return list(found) if all(reached.issuperset(graph.inputs[at]) for at in users) else []
 
 
 def _defines_another(name: str, instance: Instance) -> bool:
@@ -282,16 +280,18 @@ class Naming:
 
     def variable(self, family: str, positions: Positions, age: int = 0) -> str:
         """`r`, `u[level + 1]`, or `u_old` for a value that others have followed."""
-        if (history := self.histories.get((family, len(positions)))) and history.length:
-            return f"{self.locals.given[family, len(positions)]}[{age}]"
+        key = family, len(positions)
+        if (history := self.histories.get(key)) and history.length:
+            return f"{self.locals.given[key]}[{age}]"
         if age:
-            return self.locals.given[(family, len(positions)), age]
-        if family_of_inputs := self.inputs.get((family, len(positions))):
+            return self.locals.given[key, age]
+        if family_of_inputs := self.inputs.get(key):
             return self.member(family_of_inputs, positions)
-        slot = self.slots.get((family, len(positions)), ())
-        name = self.locals.name((family, len(positions)), family)
+        slot, name = self.slots.get(key), self.locals.name(key, family)
+        if not slot:
+            return name
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
-        return f"{name}[{indices}]" if slot else name
+        return f"{name}[{indices}]"
 
     def member(self, family: InputFamily, positions: Positions) -> str:
         """An input: `f`; `f[level - 1]` of a list of tensors, `f[:, t - 1]` of a sequence."""

@@ -167,11 +167,11 @@ REPORT = (
 
 def solver_lines(graph: Graph) -> list[str]:
     """The functions that a network calls for its fixed points."""
-    operators = {type(node.operator) for node in graph.nodes()}
+    operators = set(map(type, graph.operators))
     texts = [_ITERATE, _FIXED_POINT] if FixedPoint in operators else []
     texts += [_CONJUGATE_GRADIENTS] if ConjugateGradients in operators else []
     return [line for text in texts for line in [*text.splitlines(), "", ""]]
 
 
 def has_solvers(graph: Graph) -> bool:
-    return any(isinstance(node.operator, Iterated) for node in graph.nodes())
+    return any(isinstance(operator, Iterated) for operator in graph.operators)

@@ -159,24 +159,23 @@ class Outlines:
 
     temporaries: Sequence[str]
     known: dict[Hashable, str] = field(default_factory=dict[Hashable, str])
-    """By the identity of their operators: a network keeps these while it is written."""
+    """By the form of an equation, which has the identities of its operators: a network keeps these meanwhile."""
 
     def lines(
-        self, template: Template, spread: Mapping[int, tuple[int, ...]], names: Sequence[str], depth: int
+        self,
+        template: Template,
+        form: Hashable,
+        spread: Mapping[int, tuple[int, ...]],
+        names: Sequence[str],
+        depth: int,
     ) -> list[str] | None:
         """The lines of an equation that calls no function but its operators; None if one of them is too long.
 
         The names are what the value is assigned to, then step by step what is read and the modules of the step.
         """
-        steps: list[Hashable] = []
-        for step in template.steps:
-            operands = [operand if isinstance(operand, int) else None for operand in step.operands]
-            steps.append((id(step.operator), step.use is None, step.statistics is None, *operands))
-        result = template.result if isinstance(template.result, int) else None
-        key = (*steps, result, *spread.items())
-        outline = self.known.get(key)
+        outline = self.known.get(form)
         if outline is None:
-            outline = self.known[key] = self.outline(template, spread)
+            outline = self.known[form] = self.outline(template, spread)
         lines = outline.format(*names).split("\n")
         return lines if python.fits(max(lines, key=len), depth) else None
 

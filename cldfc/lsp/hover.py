@@ -12,7 +12,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import end_text, shape_text
 from cldfc.lsp.cursor import CursorPlace, local_name, place_at
 from cldfc.lsp.documents import Document
-from cldfc.network.cost import count_uses, sharing_of
+from cldfc.network.cost import sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
 from cldfc.network.program import InputFamily
@@ -110,7 +110,7 @@ def _parameter_figures(network: Compilation, name: str) -> list[str]:
     keys = sorted(key for key in graph.parameters if key[0] == name)
     if not keys:
         return [f"The output does not need `{name}`."]
-    uses = count_uses(graph)
+    uses = graph.as_written.uses
     rows: list[list[str]] = []
     for text, group in groupby(keys, lambda key: _kernel_sizes(graph.parameters[key])):
         same = list(group)

@@ -88,7 +88,10 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         tensors.append(tensors[operands[0]] if keeping.is_view else at)
         trained.append(keeping.is_trained)
         each_image, each_batch = keeping.own.each_image, keeping.own.each_batch
-        for tensor in (*[tensors[operands[place]] for place in keeping.operands], *[at] * keeping.result):
+        saved = [tensors[operands[place]] for place in keeping.operands]
+        if keeping.result:
+            saved.append(at)
+        for tensor in saved:
             if tensor not in known:
                 known.add(tensor)
                 shape = nodes[tensor].shape
@@ -96,7 +99,10 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
                     each_image += FLOAT * prod(shape)
                 else:
                     each_batch += FLOAT
-        kept.append(memories.setdefault((each_image, each_batch), _Memory(each_image, each_batch)))
+        memory = memories.get((each_image, each_batch))
+        if memory is None:
+            memory = memories[each_image, each_batch] = _Memory(each_image, each_batch)
+        kept.append(memory)
     return kept
 
 
@@ -123,13 +129,8 @@ class Cost:
         return "open" if self.open_sizes else text
 
 
-def count_uses(graph: Graph) -> Counter[Key]:
-    """How often the spec uses each parameter."""
-    return Counter(key for node in graph.as_written.nodes() for key in node.stored)
-
-
 def count_unshared(graph: Graph) -> int:
-    return sum(graph.parameters[key].numbers * uses for key, uses in count_uses(graph).items())
+    return sum(graph.parameters[key].numbers * uses for key, uses in graph.as_written.uses.items())
 
 
 def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shape, parameter: Stored | None) -> int:

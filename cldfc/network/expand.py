@@ -16,7 +16,6 @@ from cldfc.network.positions import (
     MOST_OPERATIONS,
     PARTS_FOR_FREE,
     Binding,
-    Formula,
     Key,
     NoNumber,
     NotWhole,
@@ -240,6 +239,11 @@ class _Demand:
         self.inner = {template.family for template in program.templates if template.is_inner}
         self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
         self.weights: dict[int, int] = {}
+        self.parts = {
+            name: sum(a.formula.parts // PARTS_FOR_FREE for each in d.every() for a in each.attributes.values())
+            for name, d in program.parameters.items()
+        }
+        """What the formulas of a parameter add to the weight of an equation that uses it."""
         self.terms: dict[Key, tuple[Instance, _Needs]] = {}
         """Terms of reductions that are asked for, and not visited yet."""
         self.open: dict[Key, Read | Reads] = {}
@@ -275,18 +279,11 @@ class _Demand:
         if found is None:
             found = len(template.steps)
             for step in template.steps:
-                if step.factor is not None or step.channels or (step.use and step.use.name in self.program.parameters):
-                    found += sum(formula.parts // PARTS_FOR_FREE for formula in self.formulas(step))
+                formulas = step.channels if step.factor is None else (step.factor, *step.channels)
+                found += sum([formula.parts // PARTS_FOR_FREE for formula in formulas]) if formulas else 0
+                found += self.parts.get(step.use.name, 0) if step.use is not None else 0
             self.weights[id(template)] = found
         return found
-
-    def formulas(self, step: Step) -> Iterator[Formula]:
-        if step.factor is not None:
-            yield step.factor
-        yield from step.channels
-        declaration = self.program.parameters.get(step.use.name) if step.use is not None else None
-        if declaration is not None:
-            yield from (attribute.formula for each in declaration.every() for attribute in each.attributes.values())
 
     def fail(self, key: Key, span: Span) -> None:
         """A value that is wrong and reported: a zero stands for it, from which no other error follows."""

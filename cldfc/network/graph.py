@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,6 +86,19 @@ class Graph:
         return list(self.inputs[at])
 
     @cached_property
+    def uses(self) -> Counter[Key]:
+        """How often each parameter is used."""
+        found = Counter([node.parameter for node in self.operations])
+        found.update([node.statistics for node in self.operations])
+        del found[None]
+        return cast("Counter[Key]", found)
+
+    @cached_property
+    def operators(self) -> list[Operator]:
+        """Each operator once, though many operations share it."""
+        return list({id(node.operator): node.operator for node in self.operations}.values())
+
+    @cached_property
     def members(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {number: [] for number in range(-1, len(self.instances))}
         for at, node in enumerate(self.nodes()):
@@ -128,7 +142,7 @@ def validate_graph(graph: Graph) -> None:
         for source in sources:
             if source >= target:
                 raise ValueError(f"operation {target} uses operation {source}, which comes later")
-    used = {key for node in graph.nodes() for key in node.stored}
+    used = graph.uses.keys()
     wrong = used - graph.parameters.keys() if graph.written else used ^ graph.parameters.keys()
     if wrong:
         raise ValueError(f"parameters used and stored differ: {', '.join(sorted(map(format_key, wrong)))}")

@@ -26,11 +26,12 @@ from cldfc.network.positions import (
 )
 from cldfc.ops import KernelStart, Operator
 from cldfc.ops.size import OpenShape, open_names
+from cldfc.record import record
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Read:
     """Another value, as an operand: `r@ℓ,i-1`."""
 
@@ -47,7 +48,7 @@ class Read:
         return [(self.family, self.tag_at(binding))]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reads:
     """Several values of one family, as the operands of a reduction: `x@ℓ,j` for j = 0..i-1."""
 
@@ -74,7 +75,7 @@ class Reads:
         return keys
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """A parameter where it is used: its name, its tag over the equation's index names, and that after `tie`."""
 
@@ -117,7 +118,7 @@ class Call:
 Operand = int | Read | Reads
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One operation of an equation; an integer operand is an earlier step's result.
 
@@ -171,7 +172,7 @@ def keep_steps(steps: Sequence[Step], result: int | Read) -> tuple[tuple[Step, .
     return kept, places[result] if isinstance(result, int) else result, tuple(order)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Turns:
     """Some choices of index names."""
 
@@ -182,7 +183,7 @@ class Turns:
         return tuple([binding[name] for name in self.names]) in self.values
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """An equation as steps; its value is the last one's result, or a read; None: it is wrong, and reported."""
 
@@ -222,7 +223,7 @@ class Template:
         return f"{self.family}@{','.join(map(str, left))}" if left else self.family
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribute:
     """A number that a kernel's or scalar's declaration gives, which may depend on its tag."""
 
@@ -247,7 +248,7 @@ class Attribute:
         return (isinstance(value, int) or self.is_real) and self.least <= value <= self.most
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Declaration:
     """`kernel A@ℓ : 3×3 → c@ℓ` or `scalar ω@ℓ = 1`: what it says of its parameters' sizes, by their names.
 
@@ -282,7 +283,7 @@ class Declaration:
         return dict(zip(self.indices, tag, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TieRule:
     """`tie B@ℓ for i >= 1`: the places of the tag that stay, where each clause holds for the index at its place."""
 
@@ -295,7 +296,7 @@ class TieRule:
         return all(clause.contains(binding[clause.name], binding) for clause in self.clauses)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InputFamily:
     """An input: one value, or one for each value of its index, with their shapes.
 
@@ -333,7 +334,7 @@ class InputFamily:
         return len(self.statement.symbol.tag)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutputValue:
     """An output: scores of classes, other numbers, or a map."""
 
@@ -347,7 +348,7 @@ class OutputValue:
         return self.name, ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     spec: tree.Tree
     model: str
@@ -414,7 +415,7 @@ class Program:
         return open_names(size for family in self.inputs for shape in family.shapes.values() for size in shape)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """What the index names of an expression stand for, over those of the equation; and the tag that says the level."""
 
@@ -470,25 +471,33 @@ class OwnedNames:
 
     def settle(self, owners: Mapping[str, str]) -> dict[str, str]:
         """The name for each provisional one; `owners` has those of families without a name in the spec."""
-        taken, bases = set(self.taken), dict[_Claim, str]()
-        longer = {claim: f"{claim.wanted}_{owners.get(claim.owner[0], claim.owner[0])}" for claim in self.counts}
-        own = {claim: claim.wanted for claim in self.counts if claim.is_own}
-        for wishes in (own, {claim: claim.wanted for claim in self.counts}, longer):
-            names = {c: self.numbered(wish, c) for c, wish in wishes.items() if c not in bases}
+        taken, given, left = set(self.taken), dict[_Claim, list[str]](), [*self.counts]
+
+        def longer(claim: _Claim) -> str:
+            return f"{claim.wanted}_{owners.get(claim.owner[0], claim.owner[0])}"
+
+        wishes: tuple[Callable[[_Claim], str | None], ...] = (
+            lambda claim: claim.wanted if claim.is_own else None,
+            lambda claim: claim.wanted,
+            longer,
+        )
+        for wish in wishes:
+            names = {c: self.numbered(base, c) for c in left if (base := wish(c)) is not None}
             asked = Counter(name for some in names.values() for name in some)
-            won = [c for c, some in names.items() if all(asked[n] == 1 and n not in taken for n in some)]
-            bases.update((claim, wishes[claim]) for claim in won)
-            taken.update(name for claim in won for name in names[claim])
-        left = self.counts.keys() - bases.keys()
-        for claim in sorted(left, key=lambda claim: (claim.wanted, longer[claim], claim.owner[1])):
-            free = (f"{longer[claim]}_{number}" for number in count(2))
-            bases[claim] = next(base for base in free if taken.isdisjoint(self.numbered(base, claim)))
-            taken.update(self.numbered(bases[claim], claim))
-        return {name: self.numbered(bases[claim], claim)[at - 1] for name, (claim, at) in self.provisional.items()}
+            refused = taken.union([name for name, many in asked.items() if many > 1])
+            won = {claim: some for claim, some in names.items() if refused.isdisjoint(some)}
+            given |= won
+            taken.update(name for some in won.values() for name in some)
+            left = [claim for claim in left if claim not in won]
+        for claim in sorted(left, key=lambda claim: (claim.wanted, longer(claim), claim.owner[1])):
+            free = (self.numbered(f"{longer(claim)}_{number}", claim) for number in count(2))
+            given[claim] = next(names for names in free if taken.isdisjoint(names))
+            taken.update(given[claim])
+        return {name: given[claim][at - 1] for name, (claim, at) in self.provisional.items()}
 
     def numbered(self, base: str, claim: _Claim) -> list[str]:
         """The names for all that a claim is for: `bn_r`, `bn_r_2`."""
-        return [base, *(f"{base}_{number}" for number in range(2, self.counts[claim] + 1))]
+        return [base, *[f"{base}_{number}" for number in range(2, self.counts[claim] + 1)]]
 
 
 @dataclass

@@ -41,6 +41,7 @@ from cldfc.network.program import (
     Words,
 )
 from cldfc.ops import BUILTINS
+from cldfc.record import record
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import is_reserved
@@ -170,7 +171,7 @@ class _First:
     copier: Copier | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Copy:
     """An equation that becomes a copy of an earlier one, once names are settled."""
 

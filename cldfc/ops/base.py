@@ -164,8 +164,9 @@ class Spreading(Operator):
 
     def vectors(self, operands: Sequence[Shape], result: Shape) -> tuple[int, ...]:
         """The operands, by their places, that are vectors beside maps."""
-        are_vectors = (self.takes_vectors and len(shape) == 1 and len(result) > 1 for shape in operands)
-        return tuple(place for place, is_vector in enumerate(are_vectors) if is_vector)
+        if not self.takes_vectors or len(result) < 2:
+            return ()
+        return tuple([place for place, shape in enumerate(operands) if len(shape) == 1])
 
 
 def setting_text(value: float | str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import networkx
 from pydantic import BaseModel, ConfigDict
 
-from cldfc.network.cost import cost_of_operations, count_uses, level_of_instance, total_cost
+from cldfc.network.cost import cost_of_operations, level_of_instance, total_cost
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Kernel, Operator
@@ -243,7 +243,7 @@ def _describe_cost(graph: Graph) -> CostRecord:
 
 
 def _describe_parameters(graph: Graph) -> list[ParameterRecord]:
-    uses = count_uses(graph)
+    uses = graph.as_written.uses
     return [
         ParameterRecord(
             name=format_key(key),

@@ -8,7 +8,7 @@ from colorsys import hls_to_rgb
 from dataclasses import dataclass, fields
 
 from cldfc.diagnostics import shape_text
-from cldfc.network.cost import count_uses, level_of_instance, level_text
+from cldfc.network.cost import level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import (
@@ -187,7 +187,7 @@ def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
 
 def _shared_kernels(graph: Graph) -> list[Key]:
     """The kernels and scalars that the spec uses more than once."""
-    uses = count_uses(graph)
+    uses = graph.as_written.uses
     return [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cldfc.network.cost import Cost, cost_of_operations, count_uses
+from cldfc.network.cost import Cost, cost_of_operations
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Kernel, Linear, WithScalar
@@ -35,7 +35,7 @@ class _KernelRow:
 
 def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
     """Rows for all parameters: shared kernels and scalars, then other ones, then what operators own."""
-    uses, colours, declared = count_uses(graph), colours_of(graph), graph.program.parameters
+    uses, colours, declared = graph.as_written.uses, colours_of(graph), graph.program.parameters
     groups: dict[object, list[Key]] = {}
     for key in sorted(graph.parameters, key=lambda key: (key[0] not in declared, key not in colours)):
         groups.setdefault(key if uses[key] > 1 else key[0], []).append(key)
@@ -84,7 +84,7 @@ def _range_text(numbers: Iterable[float]) -> str:
 
 
 def describe_boxes(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
-    costs, uses = cost_of_operations(graph), count_uses(graph)
+    costs, uses = cost_of_operations(graph), graph.as_written.uses
     return ["\n".join(filter(None, _describe_node(graph, costs, uses, node))) for node in nodes]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
 from cldfc.show.blocks import BoxLabel, short_names
 from cldfc.show.boxes import LINE, SIZE, SMALL, label_width, text_width
@@ -265,7 +264,7 @@ def _place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[_Lege
 
 def _legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
     """Colours with the kernel and its number of uses; then names with the operators they stand for."""
-    uses, seen = count_uses(graph), set[str]()
+    uses, seen = graph.as_written.uses, set[str]()
     for node in picture.nodes:
         if node.colour is not None and node.colour not in seen:
             seen.add(node.colour)

@@ -262,10 +262,12 @@ class Formatter:
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         """`@ℓ,i-1`, `^{\\ell,i-1}`."""
+        if not tag:
+            return ""
         text = ",".join(map(self.index, tag))
         if not self.is_latex and any(i.divisor != 1 or (i.factor != 1 and i.at is not None) for i in tag):
             return f"@{{{text}}}"
-        return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
+        return f"^{{{text}}}" if self.is_latex else f"@{text}"
 
     def text(self, expression: tree.Expression, around: int = _SUM) -> str:
         """An expression in a place that asks for a form at least as strong as `around`."""

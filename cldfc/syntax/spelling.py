@@ -162,9 +162,13 @@ def _argument(text: str) -> tuple[str, str]:
     return text[1:].strip(), ""
 
 
-@lru_cache(maxsize=4096)
 def ascii_name(name: str) -> str:
     """A Python identifier that spells the name: `σ` → `sigma`, `𝒜` → `cal_A`, `θ0` → `theta0`."""
+    return name if name.isascii() else _spelled(name)
+
+
+@lru_cache(maxsize=4096)
+def _spelled(name: str) -> str:
     return "".join(ASCII.get(letter, letter) for letter in name)
 
 

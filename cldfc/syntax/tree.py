@@ -1,4 +1,4 @@
-"""The tree of a spec: one frozen dataclass per form, each with the place where it stands.
+"""The tree of a spec: one record per form, each with the place where it stands.
 
 Trees have no behaviour. Spans take no part in equality: two specs that say the same are equal.
 """
@@ -6,10 +6,11 @@ Trees have no behaviour. Spans take no part in equality: two specs that say the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
 from cldfc.diagnostics import Source, Span
+from cldfc.record import record
 
 
 def span_field() -> Span:
@@ -20,7 +21,7 @@ def span_field() -> Span:
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """One index of a tag: `2`, `ℓ`, `i-1`, `ν`, `ν@ℓ+1`, `ν@{ℓ}-1`, `2*k-1`, `{i/2}`. A plain integer has no name.
 
@@ -35,7 +36,7 @@ class Index:
     divisor: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """One number of a configuration, `3`, `stride=2`; or the channels of a value, `0..15`, which go up to `upper`."""
 
@@ -45,7 +46,7 @@ class Setting:
     upper: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """A name, with its tag and its configuration if it has them: `σ`, `r@ℓ+1,0`, `maxpool[3, stride=2]`.
 
@@ -58,7 +59,7 @@ class Symbol:
     settings: tuple[Setting, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Adjoint:
     """`Aᵀ@ℓ`, the adjoint of what A@ℓ is in `A@ℓ *_2 x`. What the parser reads need not be a kernel."""
 
@@ -66,13 +67,13 @@ class Adjoint:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     value: int | float
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Star:
     """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g`, `K *`.
 
@@ -86,7 +87,7 @@ class Star:
     is_transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compose:
     """`g ∘ h` and `g ∘ x`."""
 
@@ -95,7 +96,7 @@ class Compose:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Apply:
     """`g(x)`."""
 
@@ -104,7 +105,7 @@ class Apply:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApplyToSeveral:
     """`S@ℓ(x, g)`: an operator with several operands, applied."""
 
@@ -113,7 +114,7 @@ class ApplyToSeveral:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     """`u` on the right of `let S@ℓ(u, f) = …`: what the operator is applied to, whatever else has that name."""
 
@@ -121,7 +122,7 @@ class Argument:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sum:
     """`x + y - z`: the terms and the sign before each."""
 
@@ -130,7 +131,7 @@ class Sum:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Product:
     """`x ⊙ y`: the pointwise product."""
 
@@ -138,7 +139,7 @@ class Product:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quotient:
     """`a / b`, of numbers."""
 
@@ -147,7 +148,7 @@ class Quotient:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Power:
     """`2^(ℓ-1)`, of numbers."""
 
@@ -156,7 +157,7 @@ class Power:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pairing:
     """`⟨x, y⟩`: the inner product of two values, a number for each image."""
 
@@ -165,7 +166,7 @@ class Pairing:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Norm:
     """`‖x‖`: the root of ⟨x, x⟩."""
 
@@ -176,7 +177,7 @@ class Norm:
 Reducer = Literal["sum", "concat", "max", "min", "softmax"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reduction:
     """`sum(j = 0..i-1 : x@ℓ,j)`, `concat(j = 0..i-1 : x@ℓ,j)`, `max` and `min` likewise.
 
@@ -193,7 +194,7 @@ class Reduction:
     by: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listing:
     """`concat(x, y)`, `sum(x, y)`, `max(x, y)`, `min(x, y)`."""
 
@@ -202,7 +203,7 @@ class Listing:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fix:
     """`fix(u : relu(A@ℓ * u + f@ℓ), tol 1e-4, steps 50)`; `solve(u : A@ℓ * u = f@ℓ, by cg)`, which has a right side."""
 
@@ -245,7 +246,7 @@ Expression = (
 # Statements: each has an example for every word that starts it, from which the table of keywords is made.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Version:
     """`cldf 1`: the version of the language in which a spec is written."""
 
@@ -254,7 +255,7 @@ class Version:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Model:
     """`model NAME`."""
 
@@ -263,7 +264,7 @@ class Model:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extend:
     """`extend "other.cldf"`."""
 
@@ -272,7 +273,7 @@ class Extend:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range:
     """`levels ℓ = 1..J`, `steps i = 1..ν`, `steps k = 1..9 by 2`, `levels ℓ = J..1 by -1`: from `lower` on."""
 
@@ -286,7 +287,7 @@ class Range:
     by: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clause:
     """What `for` says of one index: `i = 1..ν`, `k = 9..1 by -2`, `i >= 1`; an open end is None."""
 
@@ -298,7 +299,7 @@ class Clause:
     by: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Let:
     """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`, `let S@ℓ(u, f) = u + B@ℓ * (f - A@ℓ * u)`.
 
@@ -313,7 +314,7 @@ class Let:
     arguments: tuple[Argument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InputStatement:
     """`input f : C × H × W`; `input f@ℓ : 1 × H@ℓ × W@ℓ`, one for each value of an index, perhaps with its range.
 
@@ -331,7 +332,7 @@ class InputStatement:
         return self.symbol.name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """`output h : n`, scores of n classes; `output y : 3 numbers`, `1 number`; `output u : 1 × H × W`, a map."""
 
@@ -343,7 +344,7 @@ class Output:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stencil:
     """`1/16 * [1 2 1; 2 4 2; 1 2 1]`, `laplace5`: the numbers of a kernel row by row, or their name, and a factor.
 
@@ -363,7 +364,7 @@ KernelRule = Literal["shared", "zero_sum", "symmetric", "unit_norm"]
 """What training keeps of a kernel."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
 
@@ -397,7 +398,7 @@ class KernelStatement:
         return self.sizes[0].span.to(self.sizes[-1].span)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scalar:
     """`scalar ω@ℓ = 1.0`, trainable, or one value for each level; with `fixed` a constant.
 
@@ -413,7 +414,7 @@ class Scalar:
     clauses: tuple[Clause, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tie:
     """`tie A@ℓ`, `tie B@ℓ for i >= 1`."""
 
@@ -423,7 +424,7 @@ class Tie:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rename:
     """`rename bn_r@ℓ,i → bn_f@ℓ,i`: another name for a parameter that is named after its place."""
 
@@ -433,7 +434,7 @@ class Rename:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constrain:
     """`constrain u >= 0`."""
 
@@ -443,7 +444,7 @@ class Constrain:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expect:
     """`expect params = 8_038_858`."""
 
@@ -454,7 +455,7 @@ class Expect:
     span: Span = span_field()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Equation:
     """`r@ℓ,i = …`, perhaps with its range: `for i = 1..ν`."""
 
@@ -482,7 +483,7 @@ Statement = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Likeness:
     """A statement that was read as an earlier one with other names in place of some, so many characters further on."""
 
@@ -494,7 +495,7 @@ class Likeness:
     by: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tree:
     statements: tuple[Statement, ...]
     source: Source = field(compare=False, repr=False)
