@@ -365,9 +365,9 @@ def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
     """
     others: list[tuple[str, int, int]] = []
     for number, one, other in _turn_by_turn(row, at, period):
-        if not number.bound and one != other:
+        if one != other and not number.bound:
             step = other - one
-            if abs(step) in (1, abs(number.known.by)):
+            if step in (1, -1) or abs(step) == abs(number.known.by):
                 return number.name, one, step
             others.append((number.name, one, step))
     return others[0] if others else None
@@ -638,9 +638,11 @@ def _roll(items: list[Item], ranges: Mapping[str, IndexRange], names: frozenset[
         for at, periods in candidates:
             if at < passed:
                 continue
-            found = (_repeated(row, at, period, names) for period in periods)
-            fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
-            best = max(fit, key=lambda r: r.covered, default=None)
+            best: _Repeat | None = None
+            for period in periods:
+                found = _repeated(row, at, period, names)
+                if found and found.is_regular() and (best is None or found.covered > best.covered):
+                    best = found
             if best is not None:
                 rolled += [*items[passed:at], best.loop()]
                 passed = at + best.covered
