@@ -97,7 +97,10 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
                     each_image += FLOAT * prod(shape)
                 else:
                     each_batch += FLOAT
-        kept.append(memories.setdefault((each_image, each_batch), _Memory(each_image, each_batch)))
+        memory = memories.get((each_image, each_batch))
+        if memory is None:
+            memory = memories[each_image, each_batch] = _Memory(each_image, each_batch)
+        kept.append(memory)
     return kept
 
 
