@@ -17,7 +17,7 @@ from cldfc import ops
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
-from cldfc.network.cost import cost_of_network, cost_of_operations, costs_of_levels
+from cldfc.network.cost import cost_of_network, cost_of_operations, costs_of_levels, levels_of
 from cldfc.output import short_bytes, short_count
 from cldfc.syntax.read import read_source
 
@@ -194,7 +194,7 @@ def test_depth_and_levels(spec):
     """networkx finds the same longest path; the levels add up to the whole."""
     graph = graph_of(spec)
     cost = cost_of_network(graph)
-    levels = [level.cost for level in costs_of_levels(graph, cost_of_operations(graph)).values()]
+    levels = [level.cost for level in costs_of_levels(graph, cost_of_operations(graph), levels_of(graph)).values()]
     layers = {at for at, node in enumerate(graph.nodes()) if isinstance(node.operator, ops.Kernel | ops.Linear)}
     weighted = networkx.DiGraph()
     weighted.add_weighted_edges_from((one, other, int(other in layers)) for one, other in graph.net.edges())
@@ -207,7 +207,7 @@ def test_depth_and_levels(spec):
 
 def test_the_depth_of_a_level_is_that_of_its_own_layers():
     graph = Compilation(read_source(ROOT / "specs" / "resnet18.cldf")).simplified
-    levels = costs_of_levels(graph, cost_of_operations(graph)).values()
+    levels = costs_of_levels(graph, cost_of_operations(graph), levels_of(graph)).values()
     assert [(level.name, level.cost.depth) for level in levels] == [
         *(("ℓ=1", 5), ("ℓ=2", 4), ("ℓ=3", 4), ("ℓ=4", 4), ("h", 1))
     ]

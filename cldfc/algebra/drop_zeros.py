@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cldfc.network.expand import Instance
-from cldfc.network.graph import Changed, Graph, Node, Revised, keep_needed, rebuild_graph
-from cldfc.network.positions import Key
-from cldfc.network.program import Operand, Read, Step
+from cldfc.network.graph import Changed, Graph, Revised, keep_needed, rebuild_graph
+from cldfc.network.positions import Binding
+from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.ops import Add, Concat, Kernel, Total, Zero
 
 
@@ -37,59 +38,80 @@ def drop_zeros(graph: Graph) -> Graph:
     return rebuild_graph(graph, keep_needed(revised, graph.program.output_keys))
 
 
+_Facts = tuple[bool, tuple[bool, ...]]
+"""Of an operation: whether it gives zero for zeros, and if it is a sum, which terms have its shape."""
+_Change = tuple[Template, tuple[int, ...], bool]
+"""What becomes of an equation, the steps that are left, and whether its value is zero."""
+
+
 @dataclass
 class _Zeros:
-    """Revises equations, which must come in their order; `values` are those found to be zero so far."""
+    """Revises equations, which must come in their order; `values` are the tags found to be zero so far, by family."""
 
     graph: Graph
-    values: set[Key] = field(default_factory=set[Key])
+    values: dict[str, set[tuple[int, ...]]] = field(default_factory=dict[str, set[tuple[int, ...]]])
     equations: Changed = field(default_factory=Changed)
+    alike: dict[Hashable, _Change] = field(default_factory=dict[Hashable, _Change])
+    sources: dict[int, bool] = field(default_factory=dict[int, bool])
+    """Whether an equation has a step that reads nothing, by the id of its template."""
 
     def revise(self, number: int, instance: Instance) -> Revised:
         template, members = instance.template, self.graph.members[number]
-        if not self.may_have_zeros(instance):
+        zeros = tuple([self.is_zero(read, instance.binding) for read in template.reads])
+        if True not in zeros and not self.has_source(template):
             return Revised(template, instance.binding, instance.value, tuple(members))
-        zeros: set[int] = set()
-        changes: dict[int, Step | Operand] = {}
-        for at, step in enumerate(template.steps):
-            are_zero = [self.is_zero(operand, zeros, instance) for operand in step.operands]
-            if self.gives_zero(self.graph.node(members[at]), are_zero):
-                zeros.add(at)
-                changes[at] = Step(Zero(dimension=step.operator.dimension), (), None, step.span)
-            elif isinstance(step.operator, Add) and any(are_zero) and self.keeps_shape(members[at], are_zero):
-                changes[at] = _without_zero_terms(step, step.operator, are_zero)
-        assert template.result is not None
-        if self.is_zero(template.result, zeros, instance):
-            self.values.add(instance.value)
-        changed, order = self.equations.change(template, changes)
-        return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
+        facts = [self.facts(at) for at in members]
+        kind = id(template), zeros, *facts
+        if kind not in self.alike:
+            self.alike[kind] = self.change(template, zeros, facts)
+        changed, order, is_zero = self.alike[kind]
+        if is_zero:
+            family, tag = instance.value
+            self.values.setdefault(family, set()).add(tag)
+        return Revised(changed, instance.binding, instance.value, tuple([members[at] for at in order]))
 
-    def may_have_zeros(self, instance: Instance) -> bool:
-        """Whether an equation reads a zero, or has a step that reads nothing, which may be one."""
-        template = instance.template
-        return any(self.is_zero(read, set(), instance) for read in template.reads) or any(
-            not step.operands for step in template.steps
-        )
+    def is_zero(self, read: Read | Reads, binding: Binding) -> bool:
+        """Whether a value is known to be zero; the terms of a reduction are not looked at."""
+        values = self.values.get(read.family)
+        return values is not None and isinstance(read, Read) and read.tag_at(binding) in values
 
-    def is_zero(self, operand: Operand, zeros: set[int], instance: Instance) -> bool:
-        """Whether an operand is known to be zero; the terms of a reduction are not looked at."""
-        if isinstance(operand, int):
-            return operand in zeros
-        return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
+    def has_source(self, template: Template) -> bool:
+        """Whether some step reads nothing, and so may be a zero."""
+        found = self.sources.get(id(template))
+        if found is None:
+            found = self.sources[id(template)] = not all(step.operands for step in template.steps)
+        return found
 
-    def keeps_shape(self, at: int, are_zero: list[bool]) -> bool:
-        """Whether some term of a sum that is not zero has the shape of the sum."""
-        shapes = [self.graph.node(operand).shape for operand in self.graph.operands(at)]
-        kept = [shape for shape, is_zero in zip(shapes, are_zero, strict=True) if not is_zero]
-        return self.graph.node(at).shape in kept
-
-    def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
+    def facts(self, at: int) -> _Facts:
+        node = self.graph.node(at)
         operator = node.operator
         if isinstance(operator, Kernel) and node.parameter is not None:
             keeps = not self.graph.parameters[node.parameter].sizes.get("bias", 0)
         else:
             keeps = (operator.linear and not isinstance(operator, Concat | Total)) or operator.keeps_zero
-        return keeps and all(are_zero)
+        terms = self.graph.inputs[at] if isinstance(operator, Add) else ()
+        return keeps, tuple([self.graph.node(term).shape == node.shape for term in terms])
+
+    def change(self, template: Template, zeros: Sequence[bool], facts: Sequence[_Facts]) -> _Change:
+        """What becomes of an equation; `zeros` says which of its reads are zero, `facts` are those of its steps."""
+        zero_reads = {id(read) for read, is_zero in zip(template.reads, zeros, strict=True) if is_zero}
+        zero_steps: set[int] = set()
+
+        def is_zero(operand: Operand) -> bool:
+            return operand in zero_steps if isinstance(operand, int) else id(operand) in zero_reads
+
+        changes: dict[int, Step | Operand] = {}
+        for at, (step, (keeps, whole)) in enumerate(zip(template.steps, facts, strict=True)):
+            are_zero = [is_zero(operand) for operand in step.operands]
+            if keeps and all(are_zero):
+                zero_steps.add(at)
+                changes[at] = Step(Zero(dimension=step.operator.dimension), (), None, step.span)
+            elif (
+                isinstance(step.operator, Add) and any(are_zero) and (True, False) in zip(whole, are_zero, strict=True)
+            ):
+                changes[at] = _without_zero_terms(step, step.operator, are_zero)
+        assert template.result is not None
+        return *self.equations.change(template, changes), is_zero(template.result)
 
 
 def _without_zero_terms(step: Step, add: Add, are_zero: list[bool]) -> Step | Operand:

@@ -30,9 +30,7 @@ class ExpressionNumbers:
 
     def __post_init__(self) -> None:
         known: dict[Hashable, int] = {}
-        equal: dict[tuple[type, Operator], Operator] = {}
-        same = {id(node.operator): node.operator for node in self.graph.nodes()}
-        same = {at: equal.setdefault((type(operator), operator), operator) for at, operator in same.items()}
+        same = _comparable_operators(self.graph)
         varies: dict[int, tuple[bool, ...]] = {}
         for number, instance in enumerate(self.graph.instances):
             steps = instance.template.steps
@@ -43,11 +41,12 @@ class ExpressionNumbers:
             each = zip(steps, self.graph.members[number], varies[id(instance.template)], strict=True)
             for at, (step, member, alone) in enumerate(each):
                 node = self.graph.node(member)
-                if alone or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
+                operator = same.get(id(node.operator))
+                if alone or operator is None:
                     signature: Hashable = (number, at)
                 else:
                     operands = [_operand_signature(o, here, number, instance.binding) for o in step.operands]
-                    signature = id(same[id(node.operator)]), node.parameter, *operands
+                    signature = operator, node.parameter, *operands
                 expression = known.setdefault(signature, len(known))
                 here.append(expression)
                 if expression == len(self.places):
@@ -62,6 +61,30 @@ class ExpressionNumbers:
         if kind not in self.outlines:
             self.outlines[kind] = outline_of(template, root, here.__getitem__)
         return self.outlines[kind]
+
+
+def may_repeat(graph: Graph) -> bool:
+    """False if no two operations do the same with the same operands, so that no two expressions are equal."""
+    same, seen, inputs = _comparable_operators(graph), set[Hashable](), len(graph.program.input_keys)
+    for node, operands in zip(graph.nodes()[inputs:], graph.inputs[inputs:], strict=True):
+        operator = same.get(id(node.operator))
+        if operator is not None:
+            signature = operator, node.parameter, operands
+            if signature in seen:
+                return True
+            seen.add(signature)
+    return False
+
+
+def _comparable_operators(graph: Graph) -> dict[int, int]:
+    """A number for each operator by its id, the same for equal ones; not for those that are never the same twice."""
+    numbers: dict[tuple[type, Operator], int] = {}
+    operators = {id(node.operator): node.operator for node in graph.nodes()}
+    return {
+        at: numbers.setdefault((type(operator), operator), len(numbers))
+        for at, operator in operators.items()
+        if operator.repeatable and not isinstance(operator, Zero | Unknown)
+    }
 
 
 def _varies(step: Step) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 
-from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, name_columns, outline_of
+from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, may_repeat, name_columns, outline_of
 from cldfc.network.graph import Changed, Graph, Revised, rebuild_graph
 from cldfc.network.positions import Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
@@ -40,6 +40,8 @@ def merge_equal(graph: Graph) -> Graph:
         u@ℓ+1 = B@ℓ * r@ℓ + A_u@ℓ
         h = linear(avgpool(u@3))
     """
+    if not may_repeat(graph):
+        return graph
     numbers = ExpressionNumbers(graph)
     shared = _name_families(graph, numbers)
     if not shared and all(len({*here}) == len(here) for here in numbers.at):

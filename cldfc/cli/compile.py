@@ -25,7 +25,6 @@ from cldfc.diagnostics import UsageError, one_of
 from cldfc.files import refuse_foreign, write_generated
 from cldfc.messages import print_diagnostics
 from cldfc.output import say, show, show_document, show_json
-from cldfc.syntax.parse import collector_paused
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def compile_command(
 
     Example: cldfc compile preact18_Al -o network.py
     """
-    with errors(), collector_paused():
+    with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
         network = Compilation(read_source(spec), read_changes(let, tie, input, classes))
         wanted = read_form(form)

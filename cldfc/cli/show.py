@@ -13,7 +13,6 @@ from cldfc.diagnostics import UsageError
 from cldfc.files import write_generated
 from cldfc.output import say, show_json_text
 from cldfc.show.formats import HELP, check_place, writer_for
-from cldfc.syntax.parse import collector_paused
 from cldfc.syntax.read import read_source
 
 
@@ -47,7 +46,7 @@ def show(
 
     Example: cldfc show fbresnet -o fbresnet.pdf --width 17cm
     """
-    with errors(), collector_paused():
+    with errors():
         if output is not None and as_json:
             raise UsageError("`-o` and `--json` cannot be used together", "write `-o network.json`")
         if output is None and width is not None:

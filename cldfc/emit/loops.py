@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
 from cldfc.network.expand import Instance
 from cldfc.network.positions import Key, Position, Positions
-from cldfc.network.program import Read, Template
+from cldfc.network.program import Read, Reads, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +116,30 @@ Slots = dict[Family, tuple[int, ...]]
 """For each family, the places of its tag that tell its variables apart; none: one variable."""
 
 
-def choose_slots(instances: Sequence[Instance]) -> Slots:
+Access = tuple[int, Read | Reads | None, tuple[int, ...]]
+"""An equation by its number, what it reads, or None where it writes, and the indices of the value."""
+
+
+def list_accesses(instances: Sequence[Instance]) -> dict[Family, list[Access]]:
+    """Reads and writes of each family, in the order in which they happen."""
+    found: dict[Family, list[Access]] = {}
+    known: dict[int, tuple[list[tuple[Read | Reads, list[Access]]], list[Access]]] = {}
+    for number, instance in enumerate(instances):
+        template, (family, indices) = instance.template, instance.value
+        if id(template) not in known:
+            reads = [(read, found.setdefault((read.family, len(read.positions)), [])) for read in template.reads]
+            known[id(template)] = reads, found.setdefault((family, len(indices)), [])
+        reads, writes = known[id(template)]
+        for read, some in reads:
+            for _, tag in read.keys(instance.binding):
+                some.append((number, read, tag))
+        writes.append((number, None, indices))
+    return found
+
+
+def choose_slots(accesses: Mapping[Family, Sequence[Access]]) -> Slots:
     """The fewest indices for each family with which every read finds its value."""
-    events = _access_order(instances)
-    return {family: fewest_indices(family[1], accesses) for family, accesses in events.items()}
-
-
-def _access_order(instances: Sequence[Instance]) -> dict[Family, list[tuple[bool, tuple[int, ...]]]]:
-    """Reads (False) and writes (True) of each family, in the order in which they happen."""
-    events: dict[Family, list[tuple[bool, tuple[int, ...]]]] = {}
-    for instance in instances:
-        for family, indices in _reads(instance):
-            events.setdefault((family, len(indices)), []).append((False, indices))
-        name, indices = instance.value
-        events.setdefault((name, len(indices)), []).append((True, indices))
-    return events
+    return {family: fewest_indices(family[1], some) for family, some in accesses.items()}
 
 
 def _reads(instance: Instance) -> list[Key]:
@@ -138,18 +147,18 @@ def _reads(instance: Instance) -> list[Key]:
     return [key for read in instance.template.reads for key in read.keys(instance.binding)]
 
 
-def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> tuple[int, ...]:
+def fewest_indices(arity: int, accesses: Sequence[Access]) -> tuple[int, ...]:
     """The first choice of indices, from none to all, that works."""
     choices = (choice for size in range(arity) for choice in combinations(range(arity), size))
     return next((choice for choice in choices if _works(choice, accesses)), tuple(range(arity)))
 
 
-def _works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ...]]]) -> bool:
+def _works(choice: tuple[int, ...], accesses: Sequence[Access]) -> bool:
     """Whether no read finds its value overwritten by another."""
     held: dict[tuple[int, ...], tuple[int, ...]] = {}
-    for is_write, indices in accesses:
-        slot = tuple(indices[place] for place in choice)
-        if is_write:
+    for _, read, indices in accesses:
+        slot = tuple([indices[place] for place in choice])
+        if read is None:
             held[slot] = indices
         elif held.get(slot, indices) != indices:
             return False
@@ -185,33 +194,28 @@ _MOST_IN_A_TUPLE = 32
 _MOST_PASSES = 12
 
 
-def find_histories(leaves: Sequence[Leaf], instances: Sequence[Instance], slots: Slots) -> dict[Family, History]:
+def find_histories(
+    leaves: Sequence[Leaf], accesses: Mapping[Family, Sequence[Access]], slots: Slots
+) -> dict[Family, History]:
     """The families that would need a dictionary, but are read only as far back as a few variables reach.
 
-    Leaves and instances come in the order of their execution.
+    Leaves come in the order of their execution.
     """
-    accesses: dict[Family, list[_Access]] = {family: [] for family, slot in slots.items() if slot}
-    spread: set[Family] = set()
-    for leaf, instance in zip(leaves, instances, strict=True) if accesses else ():
-        for read in instance.template.reads:
-            family = (read.family, len(read.positions))
-            if family in accesses and isinstance(read, Read):
-                accesses[family].append((id(leaf), read.positions, read.keys(instance.binding)[0][1]))
-            elif family in accesses:
-                spread.add(family)
-        name, indices = instance.value
-        if (name, len(indices)) in accesses:
-            accesses[name, len(indices)].append((id(leaf), None, indices))
-    near = {family: accesses[family] for family in accesses if family not in spread}
-    found = {family: _find_history(some) or _find_tuple(some) for family, some in near.items()}
-    return {family: history for family, history in found.items() if history is not None}
+    found: dict[Family, History] = {}
+    for family, some in accesses.items():
+        if slots[family] and not any(isinstance(read, Reads) for _, read, _ in some):
+            own = [(id(leaves[number]), read and read.positions, indices) for number, read, indices in some]
+            history = _find_history(own) or _find_tuple(own)
+            if history is not None:
+                found[family] = history
+    return found
 
 
-_Access = tuple[int, Positions | None, tuple[int, ...]]
+_LeafAccess = tuple[int, Positions | None, tuple[int, ...]]
 """An equation, the positions of what it reads, or None where it writes, and the indices of the value."""
 
 
-def _find_history(accesses: Sequence[_Access]) -> History | None:
+def _find_history(accesses: Sequence[_LeafAccess]) -> History | None:
     """How a family is kept in a few variables; None if they would not do.
 
     Values older than the last but one are only for the family's own recurrence; elsewhere a dictionary is easier to
@@ -247,7 +251,7 @@ def _find_history(accesses: Sequence[_Access]) -> History | None:
     return None
 
 
-def _find_tuple(accesses: Sequence[_Access]) -> History | None:
+def _find_tuple(accesses: Sequence[_LeafAccess]) -> History | None:
     """How a family is kept in a tuple of its newest values.
 
     None if the value of some read is not always equally old, or if no read goes back far enough to need a tuple.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from cldfc.emit import python
@@ -53,15 +55,15 @@ class Visit:
     def template(self) -> Template:
         return self.site.leaf.template
 
+    @cached_property
     def items(self) -> list[tuple[int, Visit | Step]]:
         """What it does, in order, each with the number of the step that is its result."""
         found: list[tuple[int, Visit | Step]] = [(at, self.template.steps[at]) for at in self.own]
         return sorted([*found, *((child.result, child) for child in self.children)], key=lambda item: item[0])
 
-    def body(self) -> tuple[Step, ...]:
-        """Its steps alone, on values called `x`, `y`, …; a use inside it is one step."""
-        items = self.items()
-        places = {at: place for place, (at, _) in enumerate(items)}
+    def operands(self) -> list[tuple[Operand, ...]]:
+        """Those of all that it does, by their places in it, on values called `x`, `y`, …"""
+        places = {at: place for place, (at, _) in enumerate(self.items)}
         names = {_meaning(operand): name for operand, name in zip(self.arguments, _ARGUMENTS, strict=False)}
 
         def renumber(operand: Operand) -> Operand:
@@ -69,22 +71,26 @@ class Visit:
                 return places[operand]
             return Read(names[_meaning(operand)], (), self.call.span)
 
+        return [tuple(map(renumber, i.operands if isinstance(i, Step) else i.arguments)) for _, i in self.items]
+
+    def body(self) -> tuple[Step, ...]:
+        """Its steps alone; a use inside it is one step."""
         return tuple(
-            replace(item, operands=tuple(map(renumber, item.operands)), call=None)
+            replace(item, operands=operands, call=None)
             if isinstance(item, Step)
-            else Step(Relu(), tuple(map(renumber, item.arguments)), None, self.call.span)
-            for _, item in items
+            else Step(Relu(), operands, None, self.call.span)
+            for (_, item), operands in zip(self.items, self.operands(), strict=True)
         )
 
     def structure(self) -> Hashable:
         """What two uses must have in common to be one branch of a method."""
         found: list[Hashable] = []
-        for (_, item), step in zip(self.items(), self.body(), strict=True):
-            operands = tuple(operand if isinstance(operand, int) else _meaning(operand) for operand in step.operands)
+        for (_, item), own in zip(self.items, self.operands(), strict=True):
+            operands = tuple(map(_meaning, own))
             if isinstance(item, Visit):
                 found.append((item.call.name, operands))
             else:
-                found.append((step.operator, operands, step.use and (step.use.name, len(step.use.positions))))
+                found.append((item.operator, operands, item.use and (item.use.name, len(item.use.positions))))
         return tuple(found)
 
 
@@ -100,22 +106,28 @@ def _visits_of(site: Site) -> list[Visit]:
         for call in step.call.chain() if step.call else ():
             if call.is_recursive:
                 members.setdefault(call, []).append(at)
+    if members and any(not step.operator.repeatable and step.use is None for step in template.steps):
+        raise _NoMethod
+    readers: dict[int, list[int]] = defaultdict(list)
+    for at, step in enumerate(template.steps):
+        for operand in step.operands:
+            if isinstance(operand, int):
+                readers[operand].append(at)
     outermost: list[Visit] = []
     known: dict[Call, Visit] = {}
     for call, steps in members.items():
         inside = frozenset(steps)
         outer = next((one for one in reversed(call.chain()[:-1]) if one.is_recursive), None)
-        others = [o for at, step in enumerate(template.steps) if at not in inside for o in step.operands]
-        results = inside.intersection([o for o in [*others, template.result] if isinstance(o, int)])
-        if len(results) != 1 or any(not step.operator.repeatable and step.use is None for step in template.steps):
+        results = [at for at in steps if at == template.result or not inside.issuperset(readers[at])]
+        if len(results) != 1:
             raise _NoMethod
-        known[call] = Visit(site, call, [], inside, [], next(iter(results)))
+        known[call] = Visit(site, call, [], inside, [], results[0])
         (outermost if outer is None else known[outer].children).append(known[call])
     for visit in reversed(known.values()):
         nested = frozenset[int]().union(*(child.steps for child in visit.children))
         visit.own = sorted(visit.steps - nested)
         results = {child.result for child in visit.children}
-        for _, item in visit.items():
+        for _, item in visit.items:
             for operand in item.arguments if isinstance(item, Visit) else item.operands:
                 if isinstance(operand, Reads) or (operand in nested and operand not in results):
                     raise _NoMethod
@@ -232,9 +244,9 @@ class Recursions:
 
     def given(self, visit: Visit) -> dict[str, Position]:
         """What the indices of its method are at a use. Raises _NoMethod."""
-        own = dict(zip(self.index_names(visit.call.name), self.tag(visit), strict=True))
-        known = {**visit.site.leaf.binding(), **own}
         indices = self.found[visit.call.name].indices
+        own = dict(zip(indices, self.tag(visit), strict=False))
+        known = {**visit.site.leaf.binding(), **own}
         if not known.keys() >= {*indices}:
             raise _NoMethod
         return {index: known[index] for index in indices}
@@ -244,7 +256,7 @@ class Recursions:
         samples = [(visit, self.given(visit), turn) for visit in branch.visits for turn in self.turns(visit)]
         at_turns: list[Turn] = [{i: p.value(turn) for i, p in given.items()} for _, given, turn in samples]
         for place, step in enumerate(branch.body):
-            items = [visit.items()[place] for visit, _, _ in samples]
+            items = [visit.items[place] for visit, _, _ in samples]
             if isinstance(items[0][1], Visit):
                 children = [self.given(item) for _, item in items if isinstance(item, Visit)]
                 of_child = self.found[items[0][1].call.name].indices
@@ -301,7 +313,7 @@ class Recursions:
         keys = list[tuple[str, tuple[int, ...]]]()
         at_turns = list[Turn]()
         for visit in branch.visits:
-            at = visit.items()[place][0]
+            at = visit.items[place][0]
             use = self.place_at[id(visit.site.leaf), at]
             for turn in self.turns(visit):
                 keys.append((use.name, tuple(p.value(turn) for p in use.positions)))
@@ -359,7 +371,7 @@ class Recursions:
 
     def branch(self, recursion: _Recursion, branch: _MethodCase, depth: int) -> list[str]:
         visit = branch.visits[0]
-        items = visit.items()
+        items = visit.items
         result = next(place for place, (at, _) in enumerate(items) if at == visit.result)
         template = replace(visit.template, steps=branch.body, result=result)
         taken = {*_ARGUMENTS[: len(visit.arguments)], *map(loop_name, recursion.indices)}

@@ -21,16 +21,18 @@ from cldfc.emit.loops import (
     Leaf,
     Route,
     Slots,
+    Turn,
     choose_slots,
     executed,
     find_histories,
     into,
+    list_accesses,
     sites,
     turns,
 )
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Revised, rebuild_graph
-from cldfc.network.positions import Constant, IndexRange, Key, Lookup, OutOfRange, Position
+from cldfc.network.positions import Binding, Constant, IndexRange, Key, Lookup, OutOfRange, Position
 from cldfc.network.program import Template
 
 
@@ -363,9 +365,9 @@ def _counting(row: _Row, at: int, period: int) -> tuple[str, int, int] | None:
     """
     others: list[tuple[str, int, int]] = []
     for number, one, other in _turn_by_turn(row, at, period):
-        if not number.bound and one != other:
+        if one != other and not number.bound:
             step = other - one
-            if abs(step) in (1, abs(number.known.by)):
+            if step in (1, -1) or abs(step) == abs(number.known.by):
                 return number.name, one, step
             others.append((number.name, one, step))
     return others[0] if others else None
@@ -636,9 +638,11 @@ def _roll(items: list[Item], ranges: Mapping[str, IndexRange], names: frozenset[
         for at, periods in candidates:
             if at < passed:
                 continue
-            found = (_repeated(row, at, period, names) for period in periods)
-            fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
-            best = max(fit, key=lambda r: r.covered, default=None)
+            best: _Repeat | None = None
+            for period in periods:
+                found = _repeated(row, at, period, names)
+                if found and found.is_regular() and (best is None or found.covered > best.covered):
+                    best = found
             if best is not None:
                 rolled += [*items[passed:at], best.loop()]
                 passed = at + best.covered
@@ -764,14 +768,14 @@ def execute(graph: Graph, items: list[Item]) -> Execution:
     """The loops of a network with its neighbouring equations in the order that needs the fewest dictionaries.
 
     u@2,0 that needs u@1,3, and then u@2,-1 that needs u@1,2, are computed the other way round: u@2,1 finds u@2,0
-    where later steps find the one before them.
+    where later steps find the one before them. That can only help where equations of one family change places.
     """
     execution = _live(items, list(graph.instances))
     if not execution.kept or _depends_on_order(graph):
         return execution
     unsettled = {family for family, _ in execution.kept}
     other = _by_tags(items, (), unsettled)
-    if other == items:
+    if all(_accessing(items, family) == _accessing(other, family) for family in unsettled):
         return execution
     waiting = {leaf: iter(instances) for leaf, instances in _leaf_instances(items, graph.instances).items()}
     changed = _live(other, [next(waiting[id(leaf)]) for leaf in executed(other)])
@@ -780,8 +784,9 @@ def execute(graph: Graph, items: list[Item]) -> Execution:
 
 def _live(items: list[Item], instances: list[Instance]) -> Execution:
     """Where values live when these loops are executed."""
-    slots = choose_slots(instances)
-    histories = find_histories(list(executed(items)), instances, slots) if any(slots.values()) else {}
+    accesses = list_accesses(instances)
+    slots = choose_slots(accesses)
+    histories = find_histories(list(executed(items)), accesses, slots) if any(slots.values()) else {}
     return Execution(items, instances, slots, histories)
 
 
@@ -791,6 +796,14 @@ def _leaf_instances(items: Sequence[Item], instances: Sequence[Instance]) -> dic
     for leaf, instance in zip(executed(items), instances, strict=True):
         found.setdefault(id(leaf), []).append(instance)
     return found
+
+
+def _accessing(items: Sequence[Item], family: str) -> list[int]:
+    """The equations that read or write a family, by their ids, in the order of the schedule."""
+    leaves = (site.leaf for site in sites(items))
+    return [
+        id(leaf) for leaf in leaves if family in (leaf.template.family, *(read.family for read in leaf.template.reads))
+    ]
 
 
 def _by_tags(items: Sequence[Item], route: Route, unsettled: set[str]) -> list[Item]:
@@ -813,26 +826,32 @@ def _by_tags(items: Sequence[Item], route: Route, unsettled: set[str]) -> list[I
     ]
 
 
-def _sort_leaves(leaves: list[Leaf], at: Sequence[Mapping[str, int]], unsettled: set[str]) -> list[Item]:
+def _sort_leaves(leaves: list[Leaf], at: Sequence[Turn], unsettled: set[str]) -> list[Item]:
     """Equations that follow each other, each after those that it needs."""
-    bindings = [[{n: p.value(turn) for n, p in leaf.binding().items()} for turn in at] for leaf in leaves]
-    writes = [
-        [(leaf.template.family, tuple(p.value(binding) for p in leaf.template.left)) for binding in some]
-        for leaf, some in zip(leaves, bindings, strict=True)
-    ]
-    reads: list[list[set[Key]]] = [
-        [{key for read in leaf.template.reads for key in read.keys(binding)} for binding in some]
-        for leaf, some in zip(leaves, bindings, strict=True)
-    ]
-    left = list(range(len(leaves)))
+    numbers = range(len(leaves))
+    needs = [{o for o in numbers if o != one and _needs(leaves[one], leaves[o], at)} for one in numbers]
+    tags = [_written(leaf, _binding(leaf, at[0]))[1] for leaf in leaves]
+    left = set(numbers)
     order: list[Item] = []
     while left:
-        ready = [
-            one
-            for one in left
-            if not any(writes[other][t] in reads[one][t] for other in left if other != one for t in range(len(at)))
-        ]
-        best = min(ready, key=lambda one: (leaves[one].template.family in unsettled, writes[one][0][1], one))
+        ready = [one for one in left if needs[one].isdisjoint(left)]
+        best = min(ready, key=lambda one: (leaves[one].template.family in unsettled, tags[one], one))
         order.append(leaves[best])
         left.remove(best)
     return order
+
+
+def _needs(leaf: Leaf, other: Leaf, at: Sequence[Turn]) -> bool:
+    """Whether an equation reads what another one writes in the same turn."""
+    reads = [read for read in leaf.template.reads if read.family == other.template.family]
+    return bool(reads) and any(
+        _written(other, _binding(other, turn)) in read.keys(_binding(leaf, turn)) for turn in at for read in reads
+    )
+
+
+def _binding(leaf: Leaf, turn: Turn) -> dict[str, int]:
+    return {name: position.value(turn) for name, position in leaf.binding().items()}
+
+
+def _written(leaf: Leaf, binding: Binding) -> Key:
+    return leaf.template.family, tuple(position.value(binding) for position in leaf.template.left)

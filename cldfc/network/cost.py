@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -284,22 +285,32 @@ class _Level:
     cost: Cost
 
 
-def costs_of_levels(graph: Graph, costs: Sequence[Cost], with_depth: bool = True) -> dict[int | None, _Level]:
-    """The levels of a network, given the cost of each operation; what has no level comes last.
+def levels_of(graph: Graph) -> list[int | None]:
+    """The levels of a network; None, which stands for what has no level, comes last."""
+    return sorted({*map(level_of_instance, graph.instances)}, key=lambda at: (at is None, at))
+
+
+def costs_of_levels(
+    graph: Graph, costs: Sequence[Cost], levels: Sequence[int | None], with_depth: bool = True
+) -> dict[int | None, _Level]:
+    """Those of some levels that a network has, given the cost of each operation.
 
     What several levels share counts where it is first used, so that all but the depths add up to the network's.
     """
-    members: dict[int | None, list[int]] = {}
+    members: dict[int | None, list[int]] = {at: [] for at in levels}
     for number, instance in enumerate(graph.instances):
-        members.setdefault(level_of_instance(instance), []).append(number)
-    levels: dict[int | None, _Level] = {}
-    for at in sorted(members, key=lambda at: (at is None, at)):
-        instances = [graph.instances[number] for number in members[at]]
-        shapes = dict.fromkeys(shape for i in instances if (shape := graph.node(i.result).shape))
-        operations = (operation for number in members[at] for operation in graph.members[number])
-        cost = total_cost(graph, costs, operations, with_depth)
-        levels[at] = _Level(level_text(graph, instances[0]), tuple(shapes), cost)
-    return levels
+        at = level_of_instance(instance)
+        if at in members:
+            members[at].append(number)
+    found: dict[int | None, _Level] = {}
+    for at, numbers in members.items():
+        instances = [graph.instances[number] for number in numbers]
+        if instances:
+            shapes = dict.fromkeys([graph.node(i.result).shape for i in instances])
+            operations = chain.from_iterable([graph.members[number] for number in numbers])
+            cost = total_cost(graph, costs, operations, with_depth)
+            found[at] = _Level(level_text(graph, instances[0]), tuple(filter(None, shapes)), cost)
+    return found
 
 
 def level_of_instance(instance: Instance) -> int | None:

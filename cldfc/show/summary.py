@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cldfc.algebra.untrained import find_untrained
-from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_of_levels, total_cost
+from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_of_levels, levels_of, total_cost
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops.size import SampledSize
@@ -66,11 +66,12 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
     costs = cost_of_operations(graph)
     written = costs if graph.as_written is graph else cost_of_operations(graph.as_written, with_kept=False)
-    levels = costs_of_levels(graph, costs, with_depth=False)
-    of_written = levels if written is costs else costs_of_levels(graph.as_written, written, with_depth=False)
-    first, count, last = without_middle([*of_written.items()])
-    for at, level in [*first, *last]:
-        if count and at == last[0][0]:
+    first, count, last = without_middle(levels_of(graph.as_written))
+    shown = [*first, *last]
+    levels = costs_of_levels(graph, costs, shown, with_depth=False)
+    of_written = levels if written is costs else costs_of_levels(graph.as_written, written, shown, with_depth=False)
+    for at, level in of_written.items():
+        if count and at == last[0]:
             rows.append((f"… {count:,} more levels (--json)", "", "", "", ""))
         shapes = ", ".join("×".join(map(str, shape)) or "a number" for shape in level.shapes)
         rows.append((level.name, shapes, *_level_figures(level.cost, levels[at].cost if at in levels else Cost())))
@@ -139,9 +140,10 @@ def summary_as_data(graph: Graph) -> dict[str, object]:
     the `shapes` and the same figures for each level.
     """
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
-    computed = costs_of_levels(graph, costs)
+    shown = levels_of(graph.as_written)
+    computed = costs_of_levels(graph, costs, shown)
     levels: list[dict[str, object]] = []
-    for at, level in costs_of_levels(graph.as_written, written).items():
+    for at, level in costs_of_levels(graph.as_written, written, shown).items():
         cost = computed[at].cost if at in computed else Cost()
         shapes = [[*map(formula_as_data, shape)] for shape in level.shapes]
         levels.append({"name": level.name, "shapes": shapes, **_cost_as_data(level.cost, cost)})
