@@ -54,7 +54,7 @@ def _run_command(command: str, arguments: list[str]) -> None:
         sys.exit(check_specs(specs, as_json, changes))
     from cldfc.processors import load_libraries, prepare_threads
 
-    prepare_threads(on_cores=command in _ON_CORES)
+    prepare_threads(on_cores=command in _WITH_CORES)
     if command in _WITHOUT_COLLECTOR:
         gc.disable()
     if command in _WITH_TORCH and not {"--help", "--dry-run"} & {*arguments}:
@@ -64,7 +64,7 @@ def _run_command(command: str, arguments: list[str]) -> None:
 
 _WITH_TORCH = ("train", "eval", "predict", "export", "verify", "analyse", "reproduce")
 """The commands that load torch, if nothing is wrong."""
-_ON_CORES = ("train", "eval", "reproduce")
+_WITH_CORES = ("train", "eval", "reproduce")
 """The commands that compute for long, and say when: `on_own_core`."""
 _WITHOUT_COLLECTOR = ("compile", "show")
 """The commands in which Python looks for no circles: they make one network, which is needed to the end."""

@@ -46,8 +46,6 @@ SIGNS = {
 """The signs of the language, and those of tables, pictures and sentences."""
 
 
-_Row = TypeVar("_Row")
-
 UTF8 = "utf-8"
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _LOST_BYTES = range(0xDC80, 0xDD00)
@@ -177,6 +175,7 @@ def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str
     ]
 
 
+_Row = TypeVar("_Row")
 MOST_ROWS, _ENDS = 100, 40
 """The most rows of a table that are all shown; of more, so many are at its start, and at its end."""
 

@@ -79,10 +79,9 @@ def may_repeat(graph: Graph) -> bool:
 def _comparable_operators(graph: Graph) -> dict[int, int]:
     """A number for each operator by its id, the same for equal ones; not for those that are never the same twice."""
     numbers: dict[tuple[type, Operator], int] = {}
-    operators = {id(node.operator): node.operator for node in graph.nodes()}
     return {
-        at: numbers.setdefault((type(operator), operator), len(numbers))
-        for at, operator in operators.items()
+        id(operator): numbers.setdefault((type(operator), operator), len(numbers))
+        for operator in graph.operators
         if operator.repeatable and not isinstance(operator, Zero | Unknown)
     }
 

@@ -155,11 +155,19 @@ class _MethodCase:
 
 @dataclass
 class _Recursion:
-    """The method of one operator; `indices` are the arguments behind its operands."""
+    """The method of one operator."""
 
     attribute: str
-    indices: tuple[str, ...]
+    own: list[str]
+    """A name for each index of the operator."""
+    extra: tuple[str, ...]
+    """The other indices that its steps need."""
     branches: list[_MethodCase]
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The arguments behind its operands."""
+        return *self.own, *self.extra
 
 
 @dataclass
@@ -212,7 +220,7 @@ class Recursions:
             head = self.index_names(name)
             if not extra.keys().isdisjoint(head):
                 raise _NoMethod
-            self.found[name] = _Recursion(self.attribute(name), (*head, *extra), branches)
+            self.found[name] = _Recursion(self.attribute(name), head, tuple(extra), branches)
         for name, recursion in self.found.items():
             for branch in recursion.branches:
                 self.write_texts(name, recursion, branch)
@@ -244,12 +252,12 @@ class Recursions:
 
     def given(self, visit: Visit) -> dict[str, Position]:
         """What the indices of its method are at a use. Raises _NoMethod."""
-        indices = self.found[visit.call.name].indices
-        own = dict(zip(indices, self.tag(visit), strict=False))
+        recursion = self.found[visit.call.name]
+        own = dict(zip(recursion.own, self.tag(visit), strict=True))
         known = {**visit.site.leaf.binding(), **own}
-        if not known.keys() >= {*indices}:
+        if not known.keys() >= {*recursion.indices}:
             raise _NoMethod
-        return {index: known[index] for index in indices}
+        return {index: known[index] for index in recursion.indices}
 
     def write_texts(self, name: str, recursion: _Recursion, branch: _MethodCase) -> None:
         """What each step needs: the module of a kernel, the number of a scaling, the indices of a use."""
@@ -361,7 +369,7 @@ class Recursions:
     def condition(self, recursion: _Recursion, branch: _MethodCase, others: Sequence[_MethodCase]) -> str:
         """`level == 3`: for which indices it is this branch, and none of the others."""
         count = len(next(iter(branch.tags)))
-        names = [loop_name(index) for index in self.index_names(branch.visits[0].call.name)]
+        names = [loop_name(index) for index in recursion.own]
         for place in range(count):
             own = sorted({tag[place] for tag in branch.tags})
             if not any(tag[place] in own for other in others for tag in other.tags):
